@@ -36,6 +36,8 @@ pub(crate) fn run(
         process::until("the pool is full", || ready(dormouse) == busy + POOL);
         settle();
         let request = CreateRequest {
+            root: None,
+            version: None,
             name: format!("new-{sample}").parse()?,
             settings: SettingsPatch::default(),
         };

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use dormouse_control::{Plane, Spec};
+use dormouse_control::{Plane, Root, Spec};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::bucket::Buckets;
-use crate::model::{Listening, ServerStatus};
+use crate::model::{DataRoot, Listening, ServerStatus};
 
 /// Number of invalid tokens per minute from one address, unless configured.
 const FAILED_TOKENS: u32 = 20;
@@ -76,6 +76,7 @@ impl Context {
     }
 
     pub(crate) fn status(&self, databases: BTreeMap<String, usize>) -> ServerStatus {
+        let offer = self.plane.offer();
         ServerStatus {
             version: self.about.version.clone(),
             pid: std::process::id(),
@@ -86,10 +87,22 @@ impl Context {
             api: self.about.api.clone(),
             api_listen: self.about.api_listen,
             engine: self.about.engine.clone(),
+            versions: offer.servers.iter().map(|server| server.series).collect(),
+            roots: offer.roots.into_iter().map(data_root).collect(),
             capabilities: self.about.capabilities.clone(),
             understudies: self.plane.understudies().counts(),
             databases,
         }
+    }
+}
+
+fn data_root(root: Root) -> DataRoot {
+    let disk = root.disk.as_ref().ok();
+    DataRoot {
+        dir: root.dir,
+        free: disk.map(|disk| disk.free),
+        size: disk.map(|disk| disk.size),
+        trouble: root.disk.err(),
     }
 }
 

@@ -13,13 +13,14 @@ pub use dormouse_control::{
 };
 use dormouse_types::{
     Backups, Bytes, Carry, CommitDurability, DatabaseName, Delay, InstanceId, Layer, Money, Month,
-    NamePattern, Networks, NewUser, OnDemand, Pooling, Reads, ReplicaCount, State, Timetable,
+    NamePattern, Networks, NewUser, OnDemand, Pooling, Reads, ReplicaCount, Series, State, Timetable,
     UnitRange, Units, UserLimits, UserRole, WokenBy,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 mod backups;
+mod places;
 mod transfers;
 
 pub use backups::{
@@ -27,18 +28,25 @@ pub use backups::{
     HistoryQuery, HistoryRange, MadeBackup, PruneRequest, PrunedBackups, RepositoryKey,
     RestoreRequest, Restored, RunningBackup, Verified,
 };
+pub use places::DataRoot;
 pub use transfers::{Reservation, TransferNote};
 
 /// The first account of a new database; clients log in as `NAME.admin`.
 pub const OWNER: &str = "admin";
 
-/// Request of `POST /v1/databases`: a name and, in the same object, the fields of [`SettingsPatch`];
-/// missing fields get the server's defaults.
+/// Request of `POST /v1/databases`: a name and, in the same object, where it is made and the fields of
+/// [`SettingsPatch`]; missing fields get the server's defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
 pub struct CreateRequest {
     /// The new database's name.
     pub name: DatabaseName,
+    /// The data root in which it is made; the one with the most room if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// The version of its server, as in `11.8`; that of `[engine]` if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Series>,
     /// Settings.
     #[serde(flatten)]
     pub settings: SettingsPatch,
@@ -53,8 +61,12 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for CreateRequest {
     ) -> Result<Self, serde_json::Error> {
         let missing = || serde::de::Error::missing_field("name");
         let name = fields.remove("name").ok_or_else(missing)?;
+        let mut optional = |name: &str| fields.remove(name).unwrap_or_default();
+        let (root, version) = (optional("root"), optional("version"));
         Ok(Self {
             name: serde_json::from_value(name)?,
+            root: serde_json::from_value(root)?,
+            version: serde_json::from_value(version)?,
             settings: serde_json::from_value(fields.into())?,
         })
     }
@@ -184,6 +196,12 @@ pub struct Database {
     pub layers: Vec<Layer>,
     /// The instance that serves it.
     pub instance: InstanceId,
+    /// The data root with its files, if they are on this machine.
+    #[serde(default)]
+    pub root: Option<PathBuf>,
+    /// The version of its server, as in `11.8`; `None` if that is not known.
+    #[serde(default)]
+    pub version: Option<Series>,
     /// Number of server processes so far.
     pub generation: u64,
     /// Current compute units.
@@ -407,8 +425,14 @@ pub struct ServerStatus {
     /// The API's address for TLS, if it has one.
     #[serde(default)]
     pub api_listen: Option<SocketAddr>,
-    /// The database server's version.
+    /// The version of the database server of which new databases are.
     pub engine: String,
+    /// The versions of all database servers, as in `11.8`; the default first.
+    #[serde(default)]
+    pub versions: Vec<Series>,
+    /// The directories in which databases are; the data directory first.
+    #[serde(default)]
+    pub roots: Vec<DataRoot>,
     /// Capabilities of the driver on this machine, as text.
     pub capabilities: String,
     /// Servers that answer in place of those of sleeping databases.

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
-use dormouse_control::{Plane, Status};
+use dormouse_control::{Place, Plane, Status};
 use dormouse_types::{DatabaseName, Delay, PoolStatus, SessionStatus};
 
 use crate::access::Verb;
@@ -207,7 +207,11 @@ async fn create(
     let spec = request.settings.applied_to(context.defaults.clone());
     let plane = caller.plane(&context);
     let name = request.name;
-    let made = order(async move { plane.create(&name, spec).await }).await?;
+    let place = Place {
+        root: request.root,
+        series: request.version,
+    };
+    let made = order(async move { plane.create_at(&name, spec, place).await }).await?;
     let answer = login::created(made.name, made.password, &context.listen);
     Ok((StatusCode::CREATED, Json(answer)))
 }
@@ -353,6 +357,8 @@ fn database(status: Status) -> Database {
         pid: status.pid,
         layers: status.layers,
         instance: status.instance,
+        root: status.root,
+        version: status.series,
         generation: status.generation,
         units: status.units,
         units_range: status.spec.units,

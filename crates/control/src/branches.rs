@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dormouse_driver::{Check, Copied, CopyOptions, Error as DriverError, Quiesce};
+use dormouse_driver::{Check, Copied, CopyOptions, Error as DriverError, Place, Quiesce};
 use dormouse_engine::Origin;
 use dormouse_policy::Spec;
 use dormouse_types::{DatabaseName, InstanceId};
@@ -111,7 +111,9 @@ impl Creator {
     ) -> Result<Copy, Error> {
         let context = &self.context;
         let host = &context.host;
-        let id = context.catalog.new_instance(host.servers.version()).await?;
+        let version = host.version_of(parent.seat());
+        let id = context.catalog.new_instance(version).await?;
+        let (from, place) = (parent.seat(), Place::default());
         let options = CopyOptions {
             frozen_at_most: context.frozen_at_most,
             check,
@@ -120,7 +122,7 @@ impl Creator {
             database: Arc::clone(parent),
             host: Arc::clone(host),
         });
-        match host.driver.copy(parent.seat(), id, options, quiet).await {
+        match host.driver.copy(from, id, &place, options, quiet).await {
             Ok(copied) => Ok(Copy { id, copied }),
             Err(error) => {
                 self.warm.discard(id).await;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use dormouse_driver::Observed;
+use dormouse_driver::{Observed, Place};
 use dormouse_engine::rights;
 use dormouse_policy::{Cause, Spec};
 use dormouse_types::{
@@ -43,18 +43,19 @@ pub(crate) struct Creator {
 }
 
 impl Creator {
-    /// Creates a database. Runs to its end even if its caller no longer waits: a half-made database would
+    /// Creates a database at a place, or where there is the most room. Runs to its end even if its caller no longer waits: a half-made database would
     /// block the next attempt.
     pub(crate) async fn create(
         self,
         name: DatabaseName,
         spec: Spec,
+        wish: Place,
         by: Principal,
     ) -> Result<Created, Error> {
         self.context.host.room.check_range(spec.units)?;
         self.context.registry.reserve(&name)?;
         let work = async move {
-            let made = self.make(&name, spec, by).await;
+            let made = self.make(&name, spec, &wish, by).await;
             self.context.registry.release(&name);
             made
         };
@@ -72,10 +73,21 @@ impl Creator {
         }
     }
 
-    async fn make(&self, name: &DatabaseName, spec: Spec, by: Principal) -> Result<Created, Error> {
+    async fn make(
+        &self,
+        name: &DatabaseName,
+        spec: Spec,
+        wish: &Place,
+        by: Principal,
+    ) -> Result<Created, Error> {
         let began = now();
         self.check_disk(name)?;
-        let id = self.warm.claim().await?;
+        let place = self.context.host.new_place(wish)?;
+        let id = if place == Place::default() {
+            self.warm.claim().await?
+        } else {
+            self.warm.make(&place).await?
+        };
         let password = password()?;
         let stage2 = stage2(&password);
         let row = DatabaseRow {
@@ -258,6 +270,7 @@ impl Creator {
         }
         context.storage.database_woke();
         replicas::keep::begin(self, &database, Vec::new());
+        self.understudies.want(&context.tasks, database.seat());
         let actor = Actor::made(Arc::clone(context), database, instance, seen);
         context.tasks.spawn(turn::run(actor, false));
     }

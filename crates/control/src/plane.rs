@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_driver::Driver;
+use dormouse_driver::{Driver, Offer, Place};
 use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_policy::{SettingsPatch, Spec};
@@ -173,6 +173,19 @@ impl Plane {
     /// # Errors
     /// [`Error::Exists`], [`Error::Limit`], [`Error::NoRepository`] with a history, or an error of the machine or the server.
     pub async fn create(&self, name: &DatabaseName, spec: Spec) -> Result<Created, Error> {
+        self.create_at(name, spec, Place::default()).await
+    }
+
+    /// The same in a data root, and by a server, that its caller names.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create); [`Error::Invalid`] if there is no such root or server.
+    pub async fn create_at(
+        &self,
+        name: &DatabaseName,
+        spec: Spec,
+        place: Place,
+    ) -> Result<Created, Error> {
         if self.context.tasks.stopping() {
             return Err(Error::Stopping);
         }
@@ -180,7 +193,7 @@ impl Plane {
             self.context.backups.vault()?;
         }
         let (creator, by) = (self.creator.clone(), self.principal.clone());
-        creator.create(name.clone(), spec, by).await
+        creator.create(name.clone(), spec, place, by).await
     }
 
     /// Every database, by name.
@@ -399,6 +412,9 @@ impl Plane {
     /// succeeds.
     pub async fn drop_database(&self, name: &DatabaseName) -> Result<(), Error> {
         let database = self.find(name)?;
+        let doing = format!("dropping database '{name}'");
+        let host = &self.context.host;
+        host.check_there(database.seat(), &doing).await?;
         store_rest(&self.creator, &database).await;
         self.order(name, Order::Drop).await
     }
@@ -690,6 +706,12 @@ impl Plane {
         if let Err(error) = within(limit, end).await {
             tracing::warn!(database = %name, thread, %error, "a statement could not be ended");
         }
+    }
+
+    /// The data roots and servers that there are for databases.
+    #[must_use]
+    pub fn offer(&self) -> Offer {
+        self.context.host.driver.offer()
     }
 
     /// The version string in the servers' greeting.

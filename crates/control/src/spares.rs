@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dormouse_driver::Place;
 use dormouse_types::{InstanceId, Units};
 use tracing::warn;
 
@@ -25,10 +26,11 @@ impl Spares {
         &self,
         units: Units,
         importance: Importance,
+        place: &Place,
     ) -> Result<Instance, Error> {
-        let version = self.host.servers.version();
+        let version = self.host.version(place.series);
         let id = self.catalog.new_instance(version).await?;
-        match self.start(id, units, importance).await {
+        match self.start(id, units, importance, place).await {
             Ok(instance) => Ok(instance),
             Err(error) => {
                 self.discard(id).await;
@@ -42,9 +44,10 @@ impl Spares {
         id: InstanceId,
         units: Units,
         importance: Importance,
+        place: &Place,
     ) -> Result<Instance, Error> {
         let host = &self.host;
-        within(host.deadlines.start, host.driver.provision(id))
+        within(host.deadlines.start, host.driver.provision(id, place))
             .await
             .map_err(|error| Error::Machine {
                 doing: format!("making instance {id}"),

@@ -267,7 +267,11 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<Found, Error
     {
         match phase {
             Phase::Preparing | Phase::Removing => warm.discard(*id).await,
-            Phase::Warm if present.contains(id) && *of == rights::CURRENT => warm.add(*id),
+            Phase::Warm
+                if present.contains(id) && *of == rights::CURRENT && host.is_first_choice(*id) =>
+            {
+                warm.add(*id);
+            }
             Phase::Warm => warm.discard(*id).await,
             Phase::Claimed if matches!(serves, Some((_, Role::Replica))) => {
                 let of = serves.as_ref().map(|(name, _)| name);
@@ -356,7 +360,13 @@ async fn start_actors(creator: &Creator, databases: Vec<DatabaseRow>) -> Result<
     let now = context.calendar.moment();
     let mut meters = context.catalog.meters(now.month().days().start)?;
     let mut model: Option<Arc<Database>> = None;
-    for row in databases {
+    for mut row in databases {
+        if row.state != State::Creating
+            && let Some(reason) = context.host.hindrance(row.instance).await
+        {
+            warn!(database = %row.name, reason, "it cannot be started");
+            (row.state, row.reason) = (State::Failed, reason);
+        }
         let baseline = context.baseline;
         let meter = match meters.remove(&row.origin) {
             Some((mark, spent)) => {
@@ -410,6 +420,7 @@ fn spawn_background(creator: &Creator, instances: Vec<InstanceId>) {
     } = &*creator.context;
     let ends = || Arc::clone(tasks);
     let catalog = creator.context.catalog.clone();
+    let of = instances.clone();
     tasks.spawn(async move {
         if let Err(error) = catalog.write_manifests(&instances).await {
             warn!(%error, "cannot write the files with names and settings");
@@ -421,6 +432,9 @@ fn spawn_background(creator: &Creator, instances: Vec<InstanceId>) {
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
     creator.understudies.keep(tasks);
     tasks.spawn(moves::expiry::watch(creator.clone()));
+    let understudies = Arc::clone(&creator.understudies);
+    let until = ends();
+    tasks.spawn(async move { understudies.want_all(&until, of).await });
     tasks.spawn(Arc::clone(storage).watch(ends()));
     tasks.spawn(branches::expiry::watch(
         Arc::clone(registry),

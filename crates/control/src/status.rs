@@ -1,8 +1,12 @@
 //! Status, ledger entries and figures of databases.
 
+use std::path::PathBuf;
+
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, Layer, Money, State, Units, WokenBy};
+use dormouse_types::{
+    Bytes, DatabaseName, InstanceId, Layer, Money, Series, State, Units, WokenBy,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +75,12 @@ pub struct Status {
     pub layers: Vec<Layer>,
     /// The instance that serves it.
     pub instance: InstanceId,
+    /// The data root with its files, if they are on this machine.
+    #[serde(default)]
+    pub root: Option<PathBuf>,
+    /// The series of its server; `None` if that is not known.
+    #[serde(default)]
+    pub series: Option<Series>,
     /// Counts its server processes.
     pub generation: u64,
     /// The owner's settings.

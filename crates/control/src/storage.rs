@@ -1,7 +1,7 @@
 //! Disk space of databases, and the restrictions at a quota or a full disk.
 //!
 //! A database that has used up its quota is restricted, and so is every database while the free space of the
-//! disk is below the reserve: statements that could make it larger are refused; those that read, remove or
+//! disk is below the reserve, or of that of its data root: statements that could make it larger are refused; those that read, remove or
 //! free space are not (`Doors::restrict`).
 //!
 //! One task measures one database after another. An active one is measured every [`LONGEST`]. One with a
@@ -36,6 +36,10 @@ use crate::status::EventKind;
 use crate::tasks::Tasks;
 use crate::time::{now, within};
 
+mod full_roots;
+
+use full_roots::FullRoots;
+
 /// Maximum interval between two measurements of an active database.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Minimum interval.
@@ -50,6 +54,7 @@ pub(crate) struct Storage {
     parts: Parts,
     /// Why no database may grow now.
     disk_full: Mutex<Option<Arc<str>>>,
+    full_roots: FullRoots,
     /// Notified when a database has become active.
     woke: Notify,
 }
@@ -79,6 +84,7 @@ impl Storage {
         Self {
             parts,
             disk_full: Mutex::default(),
+            full_roots: FullRoots::default(),
             woke: Notify::new(),
         }
     }
@@ -96,8 +102,17 @@ impl Storage {
     /// Passes to the data path whether a database may grow and change, if that has changed. Call it after
     /// each change of the quota, size, spend limit or disk.
     pub(crate) fn restrict(&self, database: &Database) {
-        let disk = self.disk_full();
+        let disk = self.disk_full().or_else(|| self.root_full(database));
         database.restrict(disk.as_deref(), &*self.parts.doors);
+    }
+
+    /// Why a database may not grow now, because of the disk of its data root.
+    fn root_full(&self, database: &Database) -> Option<Arc<str>> {
+        if self.full_roots.is_empty() {
+            return None;
+        }
+        let place = self.parts.host.driver.place(database.seat())?;
+        self.full_roots.of(&place.root?)
     }
 
     /// Measures until Dormouse stops.
@@ -125,7 +140,8 @@ impl Storage {
                     looks.insert(database.instance, look);
                 }
             }
-            if active.is_empty() && unseen.is_empty() && self.disk_full().is_none() {
+            let any_full = self.disk_full().is_some() || !self.full_roots.is_empty();
+            if active.is_empty() && unseen.is_empty() && !any_full {
                 looks.clear();
                 tokio::select! {
                     () = self.woke.notified() => {}
@@ -241,6 +257,12 @@ impl Storage {
         let Some(disk) = &self.parts.disk else {
             return;
         };
+        let offer = self.parts.host.driver.offer();
+        if self.full_roots.look(&offer, disk.reserve) {
+            for database in self.parts.registry.all() {
+                self.restrict(&database);
+            }
+        }
         let was_full = self.full().is_some();
         let Looked {
             free,

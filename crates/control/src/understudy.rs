@@ -9,12 +9,13 @@
 //!
 //! Called by the plane for the data path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use dormouse_types::{Carry, Pooling, Target, Units, Variables};
+use dormouse_driver::Place;
+use dormouse_types::{Carry, InstanceId, Pooling, Series, Target, Units, Variables};
 use tokio::sync::Mutex;
 use tracing::{debug, warn};
 
@@ -54,6 +55,8 @@ const PAIRS: [(&str, &str); 4] = [
 pub(crate) struct Understudies {
     spares: Arc<Spares>,
     size: usize,
+    /// The series beside the first for which some are kept: those of which there are databases.
+    more: StdMutex<BTreeSet<Series>>,
     running: RwLock<Vec<Arc<Understudy>>>,
     /// The place of the next one to be chosen.
     turn: AtomicUsize,
@@ -75,6 +78,7 @@ impl Understudies {
         Self {
             spares,
             size,
+            more: StdMutex::default(),
             running: RwLock::default(),
             turn: AtomicUsize::new(0),
             restarts: AtomicU64::new(0),
@@ -83,15 +87,62 @@ impl Understudies {
 
     /// Keeps them running until Dormouse stops.
     pub(crate) fn keep(self: &Arc<Self>, tasks: &Arc<Tasks>) {
+        self.keep_at(tasks, &Place::default());
+    }
+
+    fn keep_at(self: &Arc<Self>, tasks: &Arc<Tasks>, place: &Place) {
         for _ in 0..self.size {
-            tasks.spawn(Arc::clone(self).keep_one(Arc::clone(tasks)));
+            tasks.spawn(Arc::clone(self).keep_one(Arc::clone(tasks), place.clone()));
         }
     }
 
-    async fn keep_one(self: Arc<Self>, tasks: Arc<Tasks>) {
+    /// Keeps some that are like the servers of these instances, too. Looks at the disk for each.
+    pub(crate) async fn want_all(self: Arc<Self>, tasks: &Arc<Tasks>, instances: Vec<InstanceId>) {
+        let (understudies, until) = (Arc::clone(&self), Arc::clone(tasks));
+        let looked = tokio::task::spawn_blocking(move || {
+            // most have one server
+            if understudies.spares.host.driver.offer().servers.len() > 1 {
+                let series = |id| understudies.spares.host.driver.place(id)?.series;
+                return instances.into_iter().filter_map(series).collect();
+            }
+            BTreeSet::new()
+        });
+        for series in looked.await.unwrap_or_default() {
+            self.want_series(&until, series);
+        }
+    }
+
+    /// Keeps some that are like the server of this instance, too.
+    pub(crate) fn want(self: &Arc<Self>, tasks: &Arc<Tasks>, instance: InstanceId) {
+        let place = self.spares.host.driver.place(instance);
+        if let Some(series) = place.and_then(|place| place.series) {
+            self.want_series(tasks, series);
+        }
+    }
+
+    fn want_series(self: &Arc<Self>, tasks: &Arc<Tasks>, series: Series) {
+        let offer = self.spares.host.driver.offer();
+        let is_first = offer
+            .servers
+            .first()
+            .is_none_or(|first| first.series == series);
+        if is_first || offer.server(Some(series)).is_none() {
+            return;
+        }
+        let mut more = self.more.lock().unwrap_or_else(PoisonError::into_inner);
+        if more.insert(series) {
+            let place = Place {
+                root: None,
+                series: Some(series),
+            };
+            self.keep_at(tasks, &place);
+        }
+    }
+
+    async fn keep_one(self: Arc<Self>, tasks: Arc<Tasks>, place: Place) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.start().await {
+            match self.start(&place).await {
                 Ok(instance) => {
                     let began = now();
                     let Some(end) = instance.end() else { return };
@@ -120,8 +171,9 @@ impl Understudies {
     }
 
     /// Starts one; statements go to it from then on.
-    async fn start(&self) -> Result<Instance, Error> {
-        let instance = self.spares.make(UNITS, Importance::Background).await?;
+    async fn start(&self, place: &Place) -> Result<Instance, Error> {
+        let importance = Importance::Background;
+        let instance = self.spares.make(UNITS, importance, place).await?;
         match self.prepare(&instance).await {
             Ok(understudy) => {
                 debug!(instance = %instance.id(), "an understudy runs");
@@ -221,8 +273,9 @@ impl Understudies {
 
     /// How many there are.
     pub(crate) fn counts(&self) -> UnderstudyCounts {
+        let more = self.more.lock().unwrap_or_else(PoisonError::into_inner);
         UnderstudyCounts {
-            wanted: self.size,
+            wanted: self.size * (1 + more.len()),
             running: self.read().len(),
             restarts: self.restarts.load(Ordering::Relaxed),
         }

@@ -1,9 +1,11 @@
-//! The warm pool: instances with running servers that no database has claimed, for the next `create`.
+//! The warm pool: instances with running servers that no database has claimed, for the next `create`. They are in the first
+//! data root and of the first server.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use dormouse_driver::Place;
 use dormouse_policy::warm::{Pool, Refill, refill};
 use dormouse_types::{InstanceId, Units};
 use tokio::sync::Notify;
@@ -50,8 +52,13 @@ impl WarmPool {
         self.claimed.notify_one();
         match ready {
             Some(id) => Ok(id),
-            None => self.prepare(Importance::Awaited).await,
+            None => self.prepare(Importance::Awaited, &Place::default()).await,
         }
+    }
+
+    /// Creates an instance elsewhere than those of the pool, or of another server, for a database that waits for it.
+    pub(crate) async fn make(&self, place: &Place) -> Result<InstanceId, Error> {
+        self.prepare(Importance::Awaited, place).await
     }
 
     /// Adds an instance that an earlier run has made.
@@ -82,7 +89,10 @@ impl WarmPool {
                 }
                 continue;
             }
-            match self.prepare(Importance::Background).await {
+            match self
+                .prepare(Importance::Background, &Place::default())
+                .await
+            {
                 Ok(id) => {
                     self.add(id);
                     pause = FIRST_PAUSE;
@@ -102,13 +112,13 @@ impl WarmPool {
     }
 
     /// Creates an instance and starts it. After a crash, the next start removes a half-made one.
-    async fn prepare(&self, importance: Importance) -> Result<InstanceId, Error> {
+    async fn prepare(&self, importance: Importance, place: &Place) -> Result<InstanceId, Error> {
         let Parts { spares, units, .. } = &self.parts;
-        let id = spares.make(*units, importance).await?.id();
+        let id = spares.make(*units, importance, place).await?.id();
         let warm = Change::Instance {
             id,
             phase: Phase::Warm,
-            version: spares.host.servers.version(),
+            version: spares.host.version(place.series),
         };
         if let Err(error) = spares.catalog.write(Durability::Soon, vec![warm]).await {
             self.discard(id).await;

@@ -21,6 +21,7 @@ use crate::values::{ClientSocket, Listen};
 mod backup;
 mod import;
 mod keys;
+mod place;
 mod remote;
 mod token;
 mod wakes;
@@ -30,6 +31,7 @@ pub(crate) use backup::{
 };
 pub(crate) use import::{ExportArgs, ImportArgs};
 pub(crate) use keys::{KeyArgs, KeyCommand, KeyRotateArgs};
+pub(crate) use place::PlaceArgs;
 pub(crate) use remote::Remote;
 pub(crate) use token::TokenCommand;
 pub(crate) use wakes::WakesArgs;
@@ -301,10 +303,14 @@ Examples:
   dormouse create shop
   dormouse create shop --idle-suspend 1m --idle-park 1h
   dormouse create shop --idle-park never --units 1..4
+  dormouse create shop --in /disk2/dormouse --version 11.8
   dormouse create shop --json | jq -r .url")]
 pub(crate) struct CreateArgs {
     /// Name of the new database: 1 to 63 of a-z, 0-9 and '-'
     pub(crate) name: DatabaseName,
+
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
 
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,

@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::Outcome;
-use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs, Global, SetArgs, UsageArgs};
+use crate::cli::{
+    Command, CreateArgs, DropArgs, EventsArgs, Global, PlaceArgs, SetArgs, UsageArgs,
+};
 use crate::import::checkpoint;
 use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
@@ -145,8 +147,18 @@ async fn create(
     args: CreateArgs,
     output: &Output,
 ) -> Outcome {
+    let PlaceArgs { root, series } = args.place;
+    let root = root
+        .map(std::path::absolute)
+        .transpose()
+        .map_err(|e| ErrorBody::new("invalid", format!("cannot resolve the path of --in: {e}")))?;
+    if root.is_some() || series.is_some() {
+        output.remark("none is kept ready there, so this takes a few seconds …");
+    }
     let request = CreateRequest {
         name: args.name,
+        root,
+        version: series,
         settings: args.settings.into(),
     };
     let limit = request.settings.spend_limit;

@@ -1,6 +1,7 @@
 //! The configuration of `dormouse up`: defaults, overridden by the file, the environment and the
 //! command line. `docs/dormouse.example.toml` has every key; a test compares the two.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use dormouse_api::ErrorBody;
 use dormouse_api::model::Cap;
 use dormouse_control::{Ladder, Prices};
 use dormouse_types::{
-    Access, Bytes, Carry, Cron, Delay, Keep, Money, Networks, Pooling, Timetable, UnitRange, Units,
+    Access, Bytes, Carry, Cron, Delay, Keep, Money, Networks, Pooling, Series, Timetable,
+    UnitRange, Units,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,7 @@ use crate::values::{ClientSocket, Listen, Share, Size, Span, Zone};
 mod backup;
 mod encryption;
 mod history;
+pub(crate) mod places;
 
 /// Maximum size of the warm pool.
 const WARM_MOST: usize = 100;
@@ -47,8 +50,12 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     /// The API over TLS.
     pub(crate) api: Api,
-    /// The database server.
+    /// More directories with databases.
+    pub(crate) data_dirs: Vec<PathBuf>,
+    /// The database server of which new databases are.
     pub(crate) engine: Engine,
+    /// Database servers of other versions: their programs.
+    pub(crate) servers: BTreeMap<Series, PathBuf>,
     /// Time zone of timetables.
     pub(crate) time_zone: Zone,
     /// Started servers for new databases.
@@ -523,6 +530,9 @@ impl Config {
                 "snapshot.frozen_at_most is not between 10ms and 60s",
                 "1s is the default",
             );
+        }
+        if let Err((message, hint)) = places::check(None, &self.data_dirs) {
+            return invalid(&message, &hint);
         }
         if let Err((message, hint)) = self.encryption.check() {
             return invalid(message, hint);

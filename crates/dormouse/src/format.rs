@@ -80,7 +80,7 @@ pub(crate) fn databases(all: &[Database], now: Timestamp, colours: Colours) -> S
         return "no databases yet; create one with: dormouse create NAME".to_owned();
     }
     let mut table = table(&[
-        "NAME", "STATE", "FOR", "SESSIONS", "UNITS", "MEMORY", "BECAUSE",
+        "NAME", "STATE", "FOR", "SESSIONS", "UNITS", "MEMORY", "VERSION", "BECAUSE",
     ]);
     for d in all {
         let name = match &d.branch {
@@ -94,6 +94,7 @@ pub(crate) fn databases(all: &[Database], now: Timestamp, colours: Colours) -> S
             Cell::new(d.sessions).set_alignment(CellAlignment::Right),
             Cell::new(units(d)),
             Cell::new(d.memory.map_or("-".to_owned(), size)).set_alignment(CellAlignment::Right),
+            Cell::new(d.version.map_or("-".to_owned(), |v| v.to_string())),
             Cell::new(one_line(&d.reason)),
         ]);
     }
@@ -162,6 +163,11 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("sessions", d.sessions.to_string()),
         ("held statements", d.held.to_string()),
         ("transactions", d.transactions.to_string()),
+        ("server", or_none(d.version.map(|v| format!("MariaDB {v}")))),
+        (
+            "files in",
+            or_none(d.root.as_ref().map(|dir| dir.display().to_string())),
+        ),
         ("branch of", or_none(d.branch.as_ref().map(branch_of))),
         ("instance", d.instance.to_string()),
         ("generation", d.generation.to_string()),

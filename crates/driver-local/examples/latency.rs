@@ -40,7 +40,7 @@ async fn main() {
     };
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        driver.provision(id).await.unwrap();
+        driver.provision(id, &Default::default()).await.unwrap();
         note("provision", start);
         let start = Instant::now();
         driver.apply(id, desired(Run::Running)).await.unwrap();

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_driver::{
-    Copied, CopyOptions, Desired, Driver, Error, Fill, Layer, Log, Observed, Quiesce, Run, Upstream,
+    Copied, CopyOptions, Desired, Driver, Error, Fill, History, Layer, Log, Observed, Offer, Place,
+    Quiesce, Run, Upstream,
 };
-use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
-use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId};
+use dormouse_engine::admin::system_tables::SystemTables;
+use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret};
+use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Series};
 use tracing::warn;
 
 use crate::cgroup::{Capabilities, CgroupMode, Cgroups};
@@ -25,20 +27,31 @@ mod copy;
 mod files;
 mod instance;
 mod logs;
+mod roots;
+mod servers;
 mod tool;
+mod upgrade;
 mod upstream;
 
 use instance::{ChangeLock, Instance, Running};
+use roots::Roots;
+use servers::{Note, Servers};
 
 /// Configuration of a local driver.
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
     /// Directory of the instances; an absolute path.
     pub root: PathBuf,
+    /// More data roots, in which instances can be, on disks of their own; absolute paths.
+    pub more_roots: Vec<PathBuf>,
     /// Directory of the templates.
     pub templates: PathBuf,
-    /// The server to run.
+    /// The server of which new instances are.
     pub installation: Installation,
+    /// Servers of other series.
+    pub more_servers: Vec<Installation>,
+    /// Series of servers that are configured and cannot be run, and why.
+    pub broken_servers: Vec<(Series, String)>,
     /// The installation's secret.
     pub secret: Secret,
     /// The keys of encrypted instances.
@@ -64,6 +77,9 @@ impl LocalConfig {
         Self {
             keys: Keeper::off(&data_dir.join("instances")),
             root: data_dir.join("instances"),
+            more_roots: Vec::new(),
+            more_servers: Vec::new(),
+            broken_servers: Vec::new(),
             templates: data_dir.join("templates"),
             installation,
             secret,
@@ -110,15 +126,19 @@ pub struct LocalDriver {
 #[derive(Debug)]
 struct Shared {
     config: LocalConfig,
-    template: Template,
+    roots: Roots,
+    servers: Servers,
     owners: Owners,
-    sandbox: Sandbox,
     cgroups: Cgroups,
     cgroup_name: String,
     capabilities: Capabilities,
     /// Id of this boot of the machine.
     boot: String,
     instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
+    /// The tables of fresh servers that were needed for upgrades.
+    system_tables: tokio::sync::Mutex<HashMap<Series, Arc<SystemTables>>>,
+    /// The series of instances, as far as asked for.
+    series: Mutex<HashMap<InstanceId, Series>>,
     provisioning: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -129,58 +149,50 @@ impl LocalDriver {
     /// # Errors
     /// The server or a directory cannot be used.
     pub fn new(config: LocalConfig) -> Result<Self, SetupError> {
-        let root = &config.root;
-        let io = |doing: &str| {
-            let doing = format!("{doing} {}", root.display());
-            move |source| SetupError::Io { doing, source }
-        };
         let owners = Owners::of_this_process(config.uid_base)?;
-        files::make_root(root).map_err(io("creating the directory"))?;
-        owners.let_through(root)?;
+        let mark = config.secret.fingerprint();
+        let roots = Roots::open(&config.root, &config.more_roots, mark, owners)?;
         if let Some(plugins) = config.keys.plugins() {
             owners.let_through(plugins)?;
         }
-        // checks the longest possible instance path
-        Layout::new(root.join(u32::MAX.to_string()))?;
-        files::sweep(root).map_err(io("removing incomplete files in"))?;
-        let sandbox = Sandbox::detect(
-            config.sandbox,
-            &config.installation,
-            root,
-            config.transport,
-            owners,
-        )?;
-        let template = Template::ensure(&config.installation, &config.templates, &config.secret)?;
-        let cgroup_name = cgroup_name(root);
+        let servers = Servers::open(&config, owners)?;
+        let cgroup_name = cgroup_name(&config.root);
         let cgroups = Cgroups::detect(config.cgroups, &cgroup_name);
         let boot = files::boot();
         for (id, spent) in cgroups.sweep() {
-            let layout = Layout::new(root.join(id.to_string()))?;
-            if layout.root().is_dir()
+            if let Ok(layout) = roots.layout(id)
+                && layout.root().is_dir()
                 && let Err(error) = files::keep_spent(&layout, &boot, spent)
             {
                 warn!(instance = %id, %error, "cannot save the CPU time of a server");
             }
         }
         let capabilities = cgroups.capabilities(matches!(owners, Owners::Each(_)));
-        let found = scan::all(root, owners).map_err(io("looking for servers of"))?;
-        let adopt = |(id, handle): (InstanceId, _)| {
-            let layout = Layout::new(root.join(id.to_string()))?;
-            let running = Running::adopted(&cgroups, id, handle, endpoint::of(&layout));
-            Ok((id, Arc::new(Instance::running(running))))
-        };
-        let adopted: Result<_, EngineError> = found.into_iter().map(adopt).collect();
-        let instances = Mutex::new(adopted?);
+        let mut instances = HashMap::new();
+        for root in roots.directories() {
+            let found = scan::all(root, owners).map_err(|source| SetupError::Io {
+                doing: format!("looking for servers of {}", root.display()),
+                source,
+            })?;
+            for (id, handle) in found {
+                let layout = Layout::new(root.join(id.to_string()))?;
+                let running = Running::adopted(&cgroups, id, handle, endpoint::of(&layout));
+                instances.insert(id, Arc::new(Instance::running(running)));
+            }
+        }
+        let instances = Mutex::new(instances);
         let shared = Shared {
             config,
-            template,
+            roots,
+            servers,
             owners,
-            sandbox,
             cgroups,
             cgroup_name,
             capabilities,
             boot,
             instances,
+            system_tables: tokio::sync::Mutex::default(),
+            series: Mutex::default(),
             provisioning: Arc::default(),
         };
         Ok(Self {
@@ -197,7 +209,7 @@ impl LocalDriver {
     /// The layers of the sandbox that a server gets when it starts now.
     #[must_use]
     pub fn layers(&self) -> &[Layer] {
-        self.shared.sandbox.layers()
+        self.shared.servers.first().sandbox.layers()
     }
 
     /// Name of the parent cgroup of all instances, the same in each hierarchy.
@@ -206,7 +218,15 @@ impl LocalDriver {
         &self.shared.cgroup_name
     }
 
-    /// The server that the driver runs.
+    /// Data roots and servers that cannot be used, and what that means.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let mut all = self.shared.roots.missing();
+        all.extend(self.shared.servers.missing());
+        all
+    }
+
+    /// The server of which new instances are.
     #[must_use]
     pub fn installation(&self) -> &Installation {
         &self.shared.config.installation
@@ -256,7 +276,7 @@ fn cgroup_name(root: &Path) -> String {
 
 impl Shared {
     fn layout(&self, id: InstanceId) -> Result<Layout, Error> {
-        Layout::new(self.config.root.join(id.to_string())).map_err(machine)
+        self.roots.layout(id)
     }
 
     fn instances(&self) -> MutexGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
@@ -276,6 +296,36 @@ impl Shared {
         }
         let found = || Arc::new(Instance::ended(files::spent(&layout, &self.boot)));
         Ok(Arc::clone(self.instances().entry(id).or_insert_with(found)))
+    }
+
+    /// Forgets the place of an instance that could not be made, unless it was there before.
+    fn unmake(&self, id: InstanceId) {
+        let Ok(layout) = self.layout(id) else { return };
+        if layout.root().is_dir() {
+            return;
+        }
+        let gone = files::if_there(std::fs::remove_file(layout.series()));
+        if let Err(error) = gone.and_then(|()| self.roots.forget(id)) {
+            warn!(instance = %id, %error, "the place of an instance that was not made is left over");
+        }
+    }
+
+    fn known_series(&self) -> MutexGuard<'_, HashMap<InstanceId, Series>> {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The series of an instance's server; `None` if it has no files, or they are away.
+    fn series(&self, id: InstanceId) -> Option<Series> {
+        let layout = self.layout(id).ok()?;
+        if !layout.root().is_dir() {
+            return None;
+        }
+        let known = self.known_series().get(&id).copied();
+        Some(known.unwrap_or_else(|| {
+            let series = self.servers.series(&layout);
+            self.known_series().insert(id, series);
+            series
+        }))
     }
 
     /// The state of the instance now.
@@ -326,18 +376,34 @@ async fn blocking<T: Send + 'static>(
 
 #[async_trait]
 impl Driver for LocalDriver {
-    async fn provision(&self, id: InstanceId) -> Result<(), Error> {
+    async fn provision(&self, id: InstanceId, place: &Place) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
+        let place = place.clone();
         // one copy at a time: the disk is the bottleneck
         let lock = Arc::new(Arc::clone(&self.shared.provisioning).lock_owned().await);
         blocking(&lock, move || {
-            let layout = shared.layout(id)?;
+            let server = match place.series {
+                None => shared.servers.first(),
+                Some(series) => shared.servers.find(id, series)?,
+            };
+            let layout = shared.roots.assign(id, &place, None)?;
+            if layout.root().is_dir() {
+                return Ok(());
+            }
             let keys = shared.config.keys.provision(id);
             keys.map_err(|error| key_error(id, error))?;
-            shared
+            let series = server.installation.version.series();
+            Note::new(series, series)
+                .write(&layout)
+                .map_err(|source| Error::Machine {
+                    doing: format!("making instance {id}"),
+                    source,
+                })?;
+            server
                 .template
                 .instantiate(&layout, shared.owners.of(id))
                 .map_err(machine)
+                .inspect_err(|_| shared.unmake(id))
         })
         .await
     }
@@ -346,10 +412,15 @@ impl Driver for LocalDriver {
         &self,
         from: InstanceId,
         to: InstanceId,
+        place: &Place,
         options: CopyOptions,
         quiesce: Arc<dyn Quiesce>,
     ) -> Result<Copied, Error> {
-        let work = copy::copy(Arc::clone(&self.shared), from, to, options, quiesce);
+        let (shared, to) = (Arc::clone(&self.shared), (to, place.clone()));
+        let work = async move {
+            let copied = copy::copy(Arc::clone(&shared), from, to.clone(), options, quiesce).await;
+            copied.inspect_err(|_| shared.unmake(to.0))
+        };
         let lost = |source: tokio::task::JoinError| Error::Machine {
             doing: format!("copying instance {from}"),
             source: source.into(),
@@ -358,10 +429,14 @@ impl Driver for LocalDriver {
         tokio::spawn(work).await.map_err(lost)?
     }
 
-    async fn receive(&self, id: InstanceId, fill: Fill) -> Result<(), Error> {
+    async fn receive(&self, id: InstanceId, place: &Place, fill: Fill) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
+        let place = place.clone();
         let lock = Arc::new(Arc::clone(&self.shared.provisioning).lock_owned().await);
-        blocking(&lock, move || copy::receive(&shared, id, fill)).await
+        blocking(&lock, move || {
+            copy::receive(&shared, id, &place, fill).inspect_err(|_| shared.unmake(id))
+        })
+        .await
     }
 
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
@@ -397,17 +472,43 @@ impl Driver for LocalDriver {
         .await
     }
 
+    async fn change_series(&self, id: InstanceId, series: Series) -> Result<(), Error> {
+        let instance = self.shared.find(id)?;
+        let lock = instance.lock().await;
+        let shared = Arc::clone(&self.shared);
+        let layout = shared.layout(id)?;
+        blocking(&lock, move || {
+            shared.servers.find(id, series)?;
+            shared.known_series().remove(&id);
+            let old = shared.servers.note(&layout);
+            let new = Note::new(series, old.from.unwrap_or(old.series));
+            new.write(&layout).map_err(|source| Error::Machine {
+                doing: format!("giving instance {id} another server"),
+                source,
+            })
+        })
+        .await
+    }
+
+    async fn upgrade(&self, id: InstanceId, history: History) -> Result<Vec<String>, Error> {
+        let work = upgrade::upgrade(Arc::clone(&self.shared), id, history);
+        let lost = |source: tokio::task::JoinError| Error::Machine {
+            doing: format!("upgrading instance {id}"),
+            source: source.into(),
+        };
+        // a cancelled caller must not leave a server for maintenance
+        tokio::spawn(work).await.map_err(lost)?
+    }
+
     async fn observe(&self, id: InstanceId) -> Result<Observed, Error> {
         let instance = self.shared.find(id)?;
         self.shared.observe(id, &instance)
     }
 
     async fn list(&self) -> Result<Vec<InstanceId>, Error> {
-        let root = &self.shared.config.root;
-        let doing = || format!("listing {}", root.display());
-        // reads the names of one directory: fast enough without a blocking thread
-        files::list(root).map_err(|source| Error::Machine {
-            doing: doing(),
+        // reads the names of a few directories: fast enough without a blocking thread
+        self.shared.roots.list().map_err(|source| Error::Machine {
+            doing: "listing the instances".to_owned(),
             source,
         })
     }
@@ -479,13 +580,18 @@ impl Driver for LocalDriver {
         let lock = instance.lock().await;
         instance::kill(&self.shared, id, &instance).await?;
         let layout = self.shared.layout(id)?;
+        let shared = Arc::clone(&self.shared);
         blocking(&lock, move || {
-            files::remove(&layout).map_err(|source| Error::Machine {
+            let forget_keys = || shared.config.keys.forget(id).map_err(io::Error::other);
+            let removed = files::remove(&layout, forget_keys);
+            let removed = removed.and_then(|()| shared.roots.forget(id));
+            removed.map_err(|source| Error::Machine {
                 doing: format!("removing {}", layout.root().display()),
                 source,
             })
         })
         .await?;
+        self.shared.known_series().remove(&id);
         self.shared.instances().remove(&id);
         Ok(())
     }
@@ -493,6 +599,21 @@ impl Driver for LocalDriver {
     fn directory(&self, id: InstanceId) -> Option<PathBuf> {
         let root = self.shared.layout(id).ok()?.root().to_owned();
         root.is_dir().then_some(root)
+    }
+
+    fn place(&self, id: InstanceId) -> Option<Place> {
+        let root = self.shared.roots.of(id)?;
+        Some(Place {
+            root: Some(root),
+            series: self.shared.series(id),
+        })
+    }
+
+    fn offer(&self) -> Offer {
+        Offer {
+            roots: self.shared.roots.offer(),
+            servers: self.shared.servers.offer(),
+        }
     }
 
     fn pid(&self, incarnation: Incarnation) -> Option<u32> {

@@ -55,8 +55,8 @@ fn config(dir: &Path, installation: Installation, encrypted: bool) -> LocalConfi
             data_dir,
             instances: config.root.clone(),
             master: Some(MasterSource::File(master)),
-            previous: None,
             new_databases: true,
+            ..KeeperConfig::default()
         };
         config.keys = Keeper::open(keys, &config.installation).unwrap();
     }
@@ -74,7 +74,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path(), installation, encrypted);
         let driver = LocalDriver::new(config.clone()).unwrap();
-        driver.provision(ID).await.unwrap();
+        driver.provision(ID, &Default::default()).await.unwrap();
         Some(Self {
             driver,
             config,
@@ -255,7 +255,7 @@ async fn a_busy_server_is_copied(mariadbd: Option<PathBuf>, encrypted: bool) {
     let acknowledged = writer.count();
     let copied = world
         .driver
-        .copy(ID, COPY, AT_ONCE, Arc::new(AsItIs))
+        .copy(ID, COPY, &Default::default(), AT_ONCE, Arc::new(AsItIs))
         .await
         .unwrap();
     assert!(!copied.shared && copied.size.0 > 1 << 20, "{copied:?}");
@@ -308,7 +308,7 @@ async fn a_busy_server_is_copied(mariadbd: Option<PathBuf>, encrypted: bool) {
     world.apply(ID, Run::Stopped).await;
     world
         .driver
-        .copy(ID, STILL, AT_ONCE, Arc::new(AsItIs))
+        .copy(ID, STILL, &Default::default(), AT_ONCE, Arc::new(AsItIs))
         .await
         .unwrap();
     world.apply(STILL, Run::Running).await.unwrap();
@@ -384,7 +384,11 @@ async fn a_freeze_of_the_server_ends_the_copy_beside_it_and_makes_another_possib
     let endpoint = world.apply(ID, Run::Running).await.unwrap();
     let writer = Writer::start(world.connect(ID, &endpoint).await).await;
     let driver = world.driver.clone();
-    let copy = tokio::spawn(async move { driver.copy(ID, COPY, AT_ONCE, Arc::new(AsItIs)).await });
+    let copy = tokio::spawn(async move {
+        driver
+            .copy(ID, COPY, &Default::default(), AT_ONCE, Arc::new(AsItIs))
+            .await
+    });
     until(|| copies(&world.config.root, "--backup")).await;
     world.apply(ID, Run::Frozen).await;
     let copied = copy.await.unwrap().unwrap();
@@ -409,7 +413,9 @@ async fn another_process_copies() {
     };
     let installation = installation(servers().remove(0));
     let driver = LocalDriver::new(config(Path::new(&dir), installation, false)).unwrap();
-    let _ = driver.copy(ID, COPY, AT_ONCE, Arc::new(AsItIs)).await;
+    let _ = driver
+        .copy(ID, COPY, &Default::default(), AT_ONCE, Arc::new(AsItIs))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

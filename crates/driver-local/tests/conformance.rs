@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dormouse_driver::conformance::{self, World};
-use dormouse_driver::{Desired, Driver, Error, History, Run};
+use dormouse_driver::{Desired, Driver, Error, History, Place as At, Run};
 use dormouse_driver_local::{CgroupMode, LocalConfig, LocalDriver, SandboxMode};
 use dormouse_engine::{Admin, Installation, Search, Secret};
 use dormouse_types::{Endpoint, Incarnation, InstanceId, Units};
@@ -28,6 +28,8 @@ fn sandbox_mode() -> SandboxMode {
 /// A temporary data directory; its servers are killed on drop.
 struct Place {
     config: LocalConfig,
+    /// Where new instances are made.
+    at: At,
     dir: tempfile::TempDir,
 }
 
@@ -46,7 +48,17 @@ impl Place {
             sandbox: sandbox_mode(),
             ..LocalConfig::new(dir.path(), installation, secret)
         };
-        Self { config, dir }
+        let at = At::default();
+        Self { config, at, dir }
+    }
+
+    /// The same with a second data root, in which new instances are made.
+    fn in_second_root() -> Self {
+        let mut place = Self::new(CgroupMode::Auto);
+        let second = place.dir.path().join("second");
+        place.config.more_roots = vec![second.clone()];
+        place.at.root = Some(second);
+        place
     }
 
     fn local(&self) -> LocalDriver {
@@ -136,6 +148,10 @@ impl World for Place {
         Arc::new(self.local())
     }
 
+    fn place(&self) -> At {
+        self.at.clone()
+    }
+
     async fn write(&self, id: InstanceId, endpoint: &Endpoint, text: &str) {
         let mut admin = self.admin(id, endpoint).await;
         admin
@@ -201,33 +217,41 @@ fn cgroup_dirs(pid: u32) -> Vec<PathBuf> {
         .collect()
 }
 
-async fn conform(cgroups: CgroupMode) {
-    let place = Place::new(cgroups);
+async fn conform(place: Place) {
     conformance::run(&place).await;
     assert_eq!(place.processes(), [0; 0], "no process is left over");
     let cgroups = place.cgroups();
     assert!(cgroups.is_empty(), "cgroups are left over: {cgroups:?}");
-    let mut left: Vec<_> = std::fs::read_dir(&place.config.root)
-        .unwrap()
+    let second = { place.at.root.iter() }.map(|root| root.join("instances"));
+    let mut left: Vec<_> = std::iter::once(place.config.root.clone())
+        .chain(second)
+        .flat_map(|root| std::fs::read_dir(root).unwrap())
         .map(|e| e.unwrap().path())
         .collect();
     left.sort();
+    // the list of the other roots that were ever used
+    left.retain(|path| !path.ends_with("known-roots"));
     assert!(left.is_empty(), "files are left over: {left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms_with_available_cgroups() {
-    conform(CgroupMode::Auto).await;
+    conform(Place::new(CgroupMode::Auto)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms_in_a_second_data_root() {
+    conform(Place::in_second_root()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms_with_v1_cgroups() {
-    conform(CgroupMode::OnlyV1).await;
+    conform(Place::new(CgroupMode::OnlyV1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms_without_cgroups() {
-    conform(CgroupMode::Off).await;
+    conform(Place::new(CgroupMode::Off)).await;
 }
 
 const RUNNING: Desired = Desired {
@@ -258,7 +282,7 @@ async fn an_instance_is_isolated_and_survives_its_driver() {
     let ids = [InstanceId(1), InstanceId(2)];
     let mut uids = Vec::new();
     for id in ids {
-        driver.provision(id).await.unwrap();
+        driver.provision(id, &Default::default()).await.unwrap();
         let seen = driver.apply(id, RUNNING).await.unwrap();
         let pid = driver.pid(seen.incarnation.unwrap()).unwrap();
         let root = place.config.root.join(id.to_string());
@@ -311,7 +335,7 @@ async fn a_failed_start_returns_the_reason() {
     let place = Place::new(CgroupMode::Auto);
     let driver = place.local();
     let id = InstanceId(1);
-    driver.provision(id).await.unwrap();
+    driver.provision(id, &Default::default()).await.unwrap();
     let data = place.config.root.join("1/data");
     std::fs::write(data.join("ibdata1"), b"garbage").unwrap();
     let failed = driver.apply(id, RUNNING).await;
@@ -328,7 +352,7 @@ async fn a_server_killed_during_its_start_is_not_a_failed_start() {
     let place = Place::new(CgroupMode::Auto);
     let driver = place.local();
     let id = InstanceId(1);
-    driver.provision(id).await.unwrap();
+    driver.provision(id, &Default::default()).await.unwrap();
     let starting = driver.clone();
     let starting = tokio::spawn(async move { starting.apply(id, RUNNING).await });
     let process = loop {
@@ -373,7 +397,7 @@ async fn cpu_time_of_a_server_that_ended_without_a_driver_is_known() {
             continue;
         }
         let id = InstanceId(1);
-        driver.provision(id).await.unwrap();
+        driver.provision(id, &Default::default()).await.unwrap();
         let started = driver.apply(id, RUNNING).await.unwrap();
         place.burn(id, started.endpoint.as_ref().unwrap()).await;
         let before = driver.observe(id).await.unwrap();
@@ -407,7 +431,7 @@ async fn limits_below_the_memory_in_use_are_refused_together() {
         return;
     }
     let id = InstanceId(1);
-    driver.provision(id).await.unwrap();
+    driver.provision(id, &Default::default()).await.unwrap();
     let units = |units| Desired {
         units: Units(units),
         ..RUNNING
@@ -436,7 +460,7 @@ async fn two_concurrent_drivers_start_one_server() {
     let place = Place::new(CgroupMode::Auto);
     let (one, other) = (place.local(), place.local());
     let id = InstanceId(1);
-    one.provision(id).await.unwrap();
+    one.provision(id, &Default::default()).await.unwrap();
     let (a, b) = tokio::join!(one.apply(id, RUNNING), other.apply(id, RUNNING));
     assert_eq!(a.unwrap().incarnation, b.unwrap().incarnation);
     assert_eq!(place.processes().len(), 1);
@@ -457,7 +481,7 @@ async fn a_server_from_before_the_sandbox_is_shown_as_it_is_and_gets_it_at_its_n
     place.config.sandbox = SandboxMode::Off;
     let id = InstanceId(1);
     let older = place.local();
-    older.provision(id).await.unwrap();
+    older.provision(id, &Default::default()).await.unwrap();
     older.apply(id, RUNNING).await.unwrap();
     drop(older);
     place.config.sandbox = given;

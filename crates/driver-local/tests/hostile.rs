@@ -110,7 +110,7 @@ impl Place {
 
     /// Starts the hostile server; returns its report.
     async fn report(&self, driver: &LocalDriver, id: InstanceId, attempt: &str) -> Option<String> {
-        driver.provision(id).await.unwrap();
+        driver.provision(id, &Default::default()).await.unwrap();
         let file = |name| self.root(id).join("files").join(name);
         fs::write(file("attempt"), attempt).unwrap();
         fs::set_permissions(file("attempt"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -154,7 +154,10 @@ fn test() {
 
 async fn everything_is_refused(place: &Place, driver: &LocalDriver) {
     // a neighbour with files, and listeners that an attacker could reach
-    driver.provision(InstanceId(2)).await.unwrap();
+    driver
+        .provision(InstanceId(2), &Default::default())
+        .await
+        .unwrap();
     driver.apply(InstanceId(2), RUNNING).await.unwrap();
     let foreign = place.dir.path().join("foreign.sock");
     let _listener = std::os::unix::net::UnixListener::bind(&foreign).unwrap();

@@ -61,13 +61,13 @@ impl World {
                 data_dir,
                 instances: config.root.clone(),
                 master: Some(MasterSource::File(master)),
-                previous: None,
                 new_databases: true,
+                ..KeeperConfig::default()
             };
             config.keys = Keeper::open(keys, &config.installation).unwrap();
         }
         let driver = LocalDriver::new(config).unwrap();
-        driver.provision(ID).await.unwrap();
+        driver.provision(ID, &Default::default()).await.unwrap();
         Self {
             driver,
             secret,
@@ -96,7 +96,10 @@ impl World {
 
     /// A checked copy, which is removed again.
     async fn copy(&self) -> Result<(), Error> {
-        let copied = self.driver.copy(ID, COPY, CHECKED, Arc::new(AsItIs)).await;
+        let copied = self
+            .driver
+            .copy(ID, COPY, &Default::default(), CHECKED, Arc::new(AsItIs))
+            .await;
         self.driver.remove(COPY).await.unwrap();
         copied.map(|_| ())
     }

@@ -12,13 +12,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Units};
 
-use crate::{AsItIs, Check, CopyOptions, Desired, Driver, Error, History, Observed, Run};
+use crate::{AsItIs, Check, CopyOptions, Desired, Driver, Error, History, Observed, Place, Run};
 
 /// Environment in which a driver is tested; starts without instances.
 #[async_trait]
 pub trait World: Send + Sync {
     /// A new driver for the same instances, as after a restart of dormouse.
     async fn driver(&self) -> Arc<dyn Driver>;
+
+    /// Where new instances are made.
+    fn place(&self) -> Place {
+        Place::default()
+    }
 
     /// Stores a text durably in the instance's database. Panics on failure.
     async fn write(&self, id: InstanceId, endpoint: &Endpoint, text: &str);
@@ -56,6 +61,7 @@ const STOPPED: Desired = Desired {
 pub async fn run(world: &dyn World) {
     a_missing_instance_is_unknown(world).await;
     provisioning_is_idempotent(world).await;
+    an_instance_is_where_it_was_made(world).await;
     starting_and_stopping_are_idempotent(world).await;
     freezing_keeps_the_process(world).await;
     another_driver_takes_over(world).await;
@@ -83,8 +89,15 @@ async fn a_copy_has_what_was_written(world: &dyn World) {
         ..PLAIN
     };
     let (driver, id) = new_instance(world, 60).await;
+    let nowhere = Place::default();
     let nothing = driver
-        .copy(InstanceId(99), InstanceId(61), PLAIN, Arc::new(AsItIs))
+        .copy(
+            InstanceId(99),
+            InstanceId(61),
+            &nowhere,
+            PLAIN,
+            Arc::new(AsItIs),
+        )
         .await;
     assert!(matches!(nothing, Err(Error::Unknown(InstanceId(99)))));
     ok(driver.apply(id, RUNNING).await);
@@ -98,9 +111,17 @@ async fn a_copy_has_what_was_written(world: &dyn World) {
         (FROZEN, CHECKED),
         (STOPPED, CHECKED),
     ];
+    // beside the source, and in each root
+    let roots = driver.offer().roots.into_iter().map(|root| Some(root.dir));
+    let roots: Vec<_> = std::iter::once(None).chain(roots).collect();
+    let mut roots = roots.iter().cycle();
     for ((state, options), copy) in states.into_iter().zip(copies) {
+        let place = Place {
+            root: roots.next().cloned().flatten(),
+            series: None,
+        };
         let before = ok(driver.apply(id, state).await);
-        let copied = driver.copy(id, copy, options, Arc::new(AsItIs));
+        let copied = driver.copy(id, copy, &place, options, Arc::new(AsItIs));
         let copied = ok(observed_as(&*driver, id, state.run, copied).await);
         assert!(copied.size > Bytes(0), "{copied:?}");
         assert_eq!(copied.frozen.is_zero(), state.run != Run::Running);
@@ -111,10 +132,15 @@ async fn a_copy_has_what_was_written(world: &dyn World) {
         );
         // it is there already
         assert!(
-            ok(driver.copy(id, copy, options, Arc::new(AsItIs)).await)
-                .frozen
-                .is_zero()
+            ok(driver
+                .copy(id, copy, &place, options, Arc::new(AsItIs))
+                .await)
+            .frozen
+            .is_zero()
         );
+        let found = world.driver().await.place(copy);
+        let wanted = place.root.or(driver.place(id).and_then(|own| own.root));
+        assert_eq!(found.and_then(|found| found.root), wanted);
     }
     for copy in copies {
         ok(driver.apply(copy, RUNNING).await);
@@ -166,18 +192,24 @@ async fn an_instance_is_made_of_the_files_of_another(world: &dyn World) {
     let Some(files) = driver.directory(id) else {
         return;
     };
+    let place = world.place();
     let failing = driver.receive(
         InstanceId(71),
+        &place,
         Box::new(|_| Err(std::io::ErrorKind::StorageFull.into())),
     );
     assert!(matches!(failing.await, Err(Error::Machine { .. })));
     assert_eq!(driver.directory(InstanceId(71)), None);
     let made = InstanceId(72);
     ok(driver
-        .receive(made, Box::new(move |to| copy_tree(&files, to)))
+        .receive(made, &place, Box::new(move |to| copy_tree(&files, to)))
         .await);
     ok(driver
-        .receive(made, Box::new(|_| Err(std::io::ErrorKind::Other.into())))
+        .receive(
+            made,
+            &place,
+            Box::new(|_| Err(std::io::ErrorKind::Other.into())),
+        )
         .await);
     ok(driver.apply(made, RUNNING).await);
     assert_eq!(
@@ -223,13 +255,52 @@ async fn a_missing_instance_is_unknown(world: &dyn World) {
 
 async fn provisioning_is_idempotent(world: &dyn World) {
     let (driver, id) = (world.driver().await, InstanceId(1));
-    ok(driver.provision(id).await);
-    ok(driver.provision(id).await);
+    ok(driver.provision(id, &world.place()).await);
+    ok(driver.provision(id, &world.place()).await);
     assert_eq!(ok(driver.list().await), [id]);
     assert_stopped(ok(driver.observe(id).await));
     assert_stopped(ok(driver.apply(id, STOPPED).await));
     ok(driver.remove(id).await);
     assert_eq!(ok(driver.list().await), []);
+}
+
+/// An instance stays in the root and of the server with which it was made; another one of its number may be elsewhere.
+async fn an_instance_is_where_it_was_made(world: &dyn World) {
+    let offer = world.driver().await.offer();
+    let id = InstanceId(1);
+    for (root, server) in offer.roots.iter().zip(offer.servers.iter().cycle()) {
+        let place = Place {
+            root: Some(root.dir.clone()),
+            series: Some(server.series),
+        };
+        ok(world.driver().await.provision(id, &place).await);
+        let driver = world.driver().await;
+        assert_eq!(driver.place(id), Some(place.clone()));
+        ok(driver.provision(id, &Place::default()).await);
+        ok(driver.apply(id, RUNNING).await);
+        world
+            .write(id, &endpoint(&*driver, id).await, "there")
+            .await;
+        let driver = world.driver().await;
+        assert_eq!(ok(driver.observe(id).await).run, Run::Running);
+        ok(driver.apply(id, STOPPED).await);
+        ok(driver.apply(id, RUNNING).await);
+        let own = endpoint(&*driver, id).await;
+        assert_eq!(world.read(id, &own).await, "there");
+        assert_eq!(driver.place(id), Some(place));
+        ok(driver.remove(id).await);
+        assert_eq!(driver.place(id), None);
+    }
+    let nowhere = Place {
+        root: Some("/nowhere".into()),
+        series: None,
+    };
+    if !offer.roots.is_empty() {
+        let driver = world.driver().await;
+        let refused = driver.provision(id, &nowhere).await;
+        assert!(matches!(refused, Err(Error::Machine { .. })), "{refused:?}");
+        assert_eq!(ok(driver.list().await), []);
+    }
 }
 
 async fn starting_and_stopping_are_idempotent(world: &dyn World) {
@@ -245,7 +316,7 @@ async fn starting_and_stopping_are_idempotent(world: &dyn World) {
         process_of(ok(driver.observe(id).await), Run::Running),
         process
     );
-    ok(driver.provision(id).await);
+    ok(driver.provision(id, &world.place()).await);
     assert_eq!(
         process_of(ok(driver.observe(id).await), Run::Running),
         process
@@ -559,7 +630,7 @@ async fn removing_ends_the_process(world: &dyn World) {
 
 async fn new_instance(world: &dyn World, number: u32) -> (Arc<dyn Driver>, InstanceId) {
     let (driver, id) = (world.driver().await, InstanceId(number));
-    ok(driver.provision(id).await);
+    ok(driver.provision(id, &world.place()).await);
     (driver, id)
 }
 

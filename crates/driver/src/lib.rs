@@ -16,11 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Units};
+use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Series, Units};
 pub use dormouse_types::{Layer, Strain};
+
+mod place;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+
+pub use place::{Disk, Offer, Place, Root, Server};
 
 /// Desired state of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +158,16 @@ pub enum Error {
     /// The instance has no files.
     #[error("instance {0} does not exist")]
     Unknown(InstanceId),
+    /// The files are on a disk that is not there.
+    #[error("the files of instance {id} are in {}, which cannot be used: {reason}", .root.display())]
+    Away {
+        /// The instance.
+        id: InstanceId,
+        /// The data root.
+        root: PathBuf,
+        /// Why it cannot be used, and what to do.
+        reason: String,
+    },
     /// The server's process ended by itself or did not answer during its start.
     #[error("the server of instance {id} did not start: {reason}")]
     Start {
@@ -223,24 +237,26 @@ pub enum Error {
 /// Runs instances.
 #[async_trait]
 pub trait Driver: Send + Sync + 'static {
-    /// Creates the files of a new instance, owned by its own user if the machine allows that.
-    async fn provision(&self, id: InstanceId) -> Result<(), Error>;
+    /// Creates the files of a new instance, owned by its own user if the machine allows that. Does nothing if it exists.
+    async fn provision(&self, id: InstanceId, place: &Place) -> Result<(), Error>;
 
     /// Makes the files of the new instance `to`, owned by its own user, equal to those of `from` at one moment: as a
     /// crash would leave them, if its server runs. A server that runs is frozen meanwhile, as long as the options allow, and
     /// thawed even if Dormouse ends; one that is frozen or stopped stays so. If that is not long enough, a driver may let it
-    /// run on; then the copy is as after a clean stop. Does nothing if `to` exists. Runs to its
+    /// run on; then the copy is as after a clean stop. A copy for a server of another series must be [upgraded](Self::upgrade)
+    /// before it is started. Does nothing if `to` exists. Runs to its
     /// end if its caller is cancelled.
     async fn copy(
         &self,
         from: InstanceId,
         to: InstanceId,
+        place: &Place,
         options: CopyOptions,
         quiesce: Arc<dyn Quiesce>,
     ) -> Result<Copied, Error>;
 
     /// Makes the new instance `id` of files that `fill` writes: those of a backup. Does nothing if it exists.
-    async fn receive(&self, id: InstanceId, fill: Fill) -> Result<(), Error>;
+    async fn receive(&self, id: InstanceId, place: &Place, fill: Fill) -> Result<(), Error>;
 
     /// Brings an instance to the desired state and returns the observed one. [`Run::Running`] returns when
     /// the server accepts connections and has the limits of the units; if it uses more memory than that,
@@ -253,10 +269,23 @@ pub trait Driver: Send + Sync + 'static {
     /// With `None`: its next start is an ordinary one.
     async fn maintain(&self, id: InstanceId, sql: Option<&str>) -> Result<(), Error>;
 
+    /// A stopped instance is run by the server of this series from now on. If it is another one, the instance must be
+    /// [upgraded](Self::upgrade) before it is started.
+    async fn change_series(&self, id: InstanceId, _series: Series) -> Result<(), Error> {
+        Err(one_server(id))
+    }
+
+    /// Makes the files of a stopped instance, which are those of an older server, those of its server: the server's own
+    /// tables, and the rights in them. Nobody but the driver reaches the server meanwhile, and it stops it. It is started
+    /// with this `history`. Returns what was changed, and what was taken away. To be repeated if it did not end.
+    async fn upgrade(&self, id: InstanceId, _history: History) -> Result<Vec<String>, Error> {
+        Err(one_server(id))
+    }
+
     /// The state of an instance now.
     async fn observe(&self, id: InstanceId) -> Result<Observed, Error>;
 
-    /// Every instance that has files.
+    /// Every instance that has files, on disks that are not there too.
     async fn list(&self) -> Result<Vec<InstanceId>, Error>;
 
     /// Lets a server that runs with [`History::Follow`] reach the server of the instance `source` at this endpoint, and no
@@ -303,6 +332,16 @@ pub trait Driver: Send + Sync + 'static {
         None
     }
 
+    /// Where the files of an instance are, and of which server; `None` if that is not known.
+    fn place(&self, _id: InstanceId) -> Option<Place> {
+        None
+    }
+
+    /// What there is for new instances.
+    fn offer(&self) -> Offer {
+        Offer::default()
+    }
+
     /// The process id of a run of a server; `None` if it does not run on this machine. For display only.
     fn pid(&self, _incarnation: Incarnation) -> Option<u32> {
         None
@@ -311,5 +350,12 @@ pub trait Driver: Send + Sync + 'static {
     /// The layers of isolation of a running server, as observed; empty if unknown. For display only.
     fn layers(&self, _id: InstanceId, _incarnation: Incarnation) -> Vec<Layer> {
         Vec::new()
+    }
+}
+
+fn one_server(id: InstanceId) -> Error {
+    Error::Start {
+        id,
+        reason: "this driver has one server only".to_owned(),
     }
 }

@@ -39,6 +39,7 @@ pub mod relay;
 pub mod replay;
 mod settings;
 mod stored_code;
+pub mod system_tables;
 pub mod understudy;
 mod users;
 

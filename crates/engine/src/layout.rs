@@ -125,6 +125,12 @@ impl Layout {
         self.beside(".init.sql")
     }
 
+    /// File with the series of the server to which the files belong, beside the directory.
+    #[must_use]
+    pub fn series(&self) -> PathBuf {
+        self.beside(".series")
+    }
+
     /// Lock file that a running server holds, beside the directory.
     #[must_use]
     pub fn lock(&self) -> PathBuf {

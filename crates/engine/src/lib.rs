@@ -19,6 +19,7 @@ pub mod config;
 pub mod encryption;
 pub mod error;
 pub mod error_log;
+pub mod fresh;
 pub mod history;
 pub mod installation;
 pub mod layout;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use dormouse_types::Series;
+
 /// A family of servers with the same SQL dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
@@ -68,6 +70,15 @@ impl Version {
         match self.family {
             Family::MariaDb if self.major == 10 => format!("{REPLICATION_PREFIX}{}", self.full),
             Family::MariaDb | Family::MySql => self.full.clone(),
+        }
+    }
+
+    /// Its series: servers of one run on each other's files.
+    #[must_use]
+    pub fn series(&self) -> Series {
+        Series {
+            major: self.major,
+            minor: self.minor,
         }
     }
 

@@ -26,6 +26,7 @@ pub mod warm;
 pub mod autoscale;
 pub mod horizontal;
 pub mod placement;
+pub mod roots;
 
 pub mod spend;
 pub mod storage;

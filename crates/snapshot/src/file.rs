@@ -11,10 +11,10 @@ pub(crate) const BLOCK: usize = 1 << 20;
 /// Most threads that work on the files of a copy.
 pub(crate) const THREADS: usize = 4;
 
-/// Whether files of this directory can share blocks with each other: tried with two small ones.
+/// Whether files of two directories can share blocks with each other: tried with two small ones.
 #[must_use]
-pub fn shares_blocks(dir: &Path) -> bool {
-    let [source, target] = ["source", "target"].map(|which| dir.join(format!(".{which}.shares")));
+pub fn shares_blocks(from: &Path, to: &Path) -> bool {
+    let (source, target) = (from.join(".source.shares"), to.join(".target.shares"));
     let tried = || -> io::Result<()> {
         let target = create(&target)?;
         fs::write(&source, [0; 4096])?;

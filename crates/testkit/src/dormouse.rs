@@ -167,12 +167,30 @@ impl Dormouse {
         command
     }
 
-    /// Its configuration file, written now.
+    /// Its configuration file, written now. `{dir}` there is the directory in which all of it is ([`Self::dir`]).
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
         let config = self.dir.path().join("dormouse.toml");
-        std::fs::write(&config, &self.config).expect("the configuration is written");
+        let text = self
+            .config
+            .replace("{dir}", &self.dir().display().to_string());
+        std::fs::write(&config, text).expect("the configuration is written");
         config
+    }
+
+    /// The directory in which all of it is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Gives it another configuration, for its next start.
+    pub fn set_config(&mut self, from: &str, to: &str) {
+        assert!(
+            self.config.contains(from),
+            "{from:?} is not in its configuration"
+        );
+        self.config = self.config.replace(from, to);
     }
 
     /// Starts it (again) and waits until it is ready.

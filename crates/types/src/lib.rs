@@ -21,6 +21,7 @@ pub mod pin;
 pub mod pooling;
 pub mod replicas;
 pub mod reserved;
+pub mod series;
 pub mod sessions;
 pub mod state;
 pub mod strain;
@@ -47,6 +48,7 @@ pub use on_demand::{Mark, NamePattern, NamesOrOff, OnDemand, Template, UserOnDem
 pub use pin::Pin;
 pub use pooling::{InvalidPooling, Pooling};
 pub use replicas::{CommitDurability, Reads, Replica, ReplicaCount};
+pub use series::{InvalidSeries, Series};
 pub use sessions::{Doing, Ended, PoolStatus, SessionStatus};
 pub use state::State;
 pub use strain::Strain;

@@ -26,6 +26,8 @@ fn name(text: &str) -> DatabaseName {
 fn request(text: &str) -> CreateRequest {
     CreateRequest {
         name: name(text),
+        root: None,
+        version: None,
         settings: SettingsPatch::default(),
     }
 }
@@ -133,6 +135,37 @@ async fn changed_settings_take_effect_at_once() {
     let missing = world.client().set(&name("nobody"), &nothing).await;
     assert_eq!(refusal(missing).0, "not_found");
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_may_name_a_place_and_a_version_that_there_are() {
+    let world = World::start().await;
+    for (body, expected) in [
+        (
+            r#"{"name":"shop","root":"/nowhere"}"#,
+            "/nowhere is none of the data directories",
+        ),
+        (
+            r#"{"name":"shop","version":"11"}"#,
+            "'11' is not a version of a server",
+        ),
+        (
+            r#"{"name":"shop","rooot":"/nowhere"}"#,
+            "unknown field `rooot`",
+        ),
+    ] {
+        let (status, answer) = raw(&world, "POST /v1/databases", body).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert_eq!(status, 400, "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
+    let (status, _) = raw(
+        &world,
+        "POST /v1/databases",
+        r#"{"name":"shop","root":null}"#,
+    )
+    .await;
+    assert_eq!(status, 201);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,9 @@ use dormouse_control::servers::Server as At;
 use dormouse_control::{
     Doors, Origin, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec,
 };
-use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Quiesce, Run};
+use dormouse_driver::{
+    Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Place, Quiesce, Run,
+};
 use dormouse_types::{
     Access, Account, Activity, Bytes, Carried, Carry, DatabaseName, Delay, Ended, Endpoint,
     Incarnation, InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
@@ -193,7 +195,7 @@ impl Machine {
 
 #[async_trait]
 impl Driver for Machine {
-    async fn provision(&self, id: InstanceId) -> Result<(), Error> {
+    async fn provision(&self, id: InstanceId, _: &Place) -> Result<(), Error> {
         self.instances
             .lock()
             .unwrap()
@@ -206,6 +208,7 @@ impl Driver for Machine {
         &self,
         from: InstanceId,
         to: InstanceId,
+        _: &Place,
         _: CopyOptions,
         _: Arc<dyn Quiesce>,
     ) -> Result<Copied, Error> {
@@ -219,8 +222,8 @@ impl Driver for Machine {
         })
     }
 
-    async fn receive(&self, id: InstanceId, _: Fill) -> Result<(), Error> {
-        self.provision(id).await
+    async fn receive(&self, id: InstanceId, place: &Place, _: Fill) -> Result<(), Error> {
+        self.provision(id, place).await
     }
 
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {

@@ -176,7 +176,7 @@ async fn store(
         instance: database.instance,
         secret: creator.context.backups.vault()?.config().secret.reveal(),
         rights,
-        version: creator.context.host.servers.version(),
+        version: creator.context.host.version_of(database.seat()),
         spec: database.spec(),
         branch: database.branch.as_deref().cloned(),
         keys,

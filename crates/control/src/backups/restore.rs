@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use dormouse_driver::Place;
 use dormouse_engine::{Origin, PlainRing, Secret};
 use dormouse_repository::{Backup, FILES as TREE, Owner};
 use dormouse_types::{Bytes, DatabaseName, InstanceId};
@@ -162,9 +163,11 @@ pub(crate) async fn receive(
     let id = backup.id.clone();
     let text = vault.run(move |repository| repository.read_document(&id, MANIFEST));
     let manifest: Manifest = read(MANIFEST, &text.await?)?;
-    let version = context.host.servers.version();
+    let place = context.host.place_of_version(&manifest.version)?;
+    let version = context.host.version(place.series);
     let instance = context.catalog.new_instance(version).await?;
-    match fill(creator, backup, &manifest, more, instance, doing).await {
+    let into = (instance, place);
+    match fill(creator, backup, &manifest, more, into, doing).await {
         Ok((size, replay)) => {
             let secret = Secret::revealed(&manifest.secret);
             let own = &vault.config().secret;
@@ -194,7 +197,7 @@ async fn fill(
     backup: &Backup,
     manifest: &Manifest,
     more: Option<More>,
-    instance: InstanceId,
+    (instance, place): (InstanceId, Place),
     doing: &'static str,
 ) -> Result<(Bytes, Option<Replay>), Error> {
     let context = &creator.context;
@@ -230,7 +233,8 @@ async fn fill(
         let _ = said.send((restored, replay));
         io
     };
-    let received = context.host.driver.receive(instance, Box::new(fill)).await;
+    let driver = &context.host.driver;
+    let received = driver.receive(instance, &place, Box::new(fill)).await;
     drop(work);
     match (received, heard.try_recv()) {
         (_, Ok((Err(error), _))) => Err(error.into()),

@@ -16,6 +16,7 @@ impl Database {
         spend: Option<Spend>,
     ) -> Status {
         let view = self.view();
+        let place = driver.place(view.seat).unwrap_or_default();
         let activity = doors.activity(&self.name);
         Status {
             name: self.name.clone(),
@@ -27,6 +28,8 @@ impl Database {
                 .map(|i| driver.layers(view.seat, i))
                 .unwrap_or_default(),
             instance: view.seat,
+            root: place.root,
+            series: place.series,
             generation: view.generation,
             spec: self.spec(),
             units: if view.serving.is_some() {

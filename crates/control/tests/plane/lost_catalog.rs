@@ -260,7 +260,10 @@ fn files_of_another_installation_are_left_alone() {
     let own = format!("\"catalog\":{}", identity(dir.path()));
     let foreign = text.replace(&own, "\"catalog\":77").replace("shop", "news");
     virtually(&machine, async {
-        machine.provision(InstanceId(40)).await.unwrap();
+        machine
+            .provision(InstanceId(40), &Default::default())
+            .await
+            .unwrap();
     });
     std::fs::write(beside(40), foreign).unwrap();
     run(&machine, dir.path(), async |run| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_control::{Origin, PoolHits, Server, ServerError, Servers, Snapshot};
 use dormouse_driver::{
-    Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Quiesce, Run, Strain,
+    Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Place, Quiesce, Run, Strain,
 };
 use dormouse_engine::buffer_pool;
 use dormouse_types::{
@@ -457,7 +457,7 @@ fn start_error(id: InstanceId, reason: String) -> Error {
 
 #[async_trait]
 impl Driver for Machine {
-    async fn provision(&self, id: InstanceId) -> Result<(), Error> {
+    async fn provision(&self, id: InstanceId, _: &Place) -> Result<(), Error> {
         tokio::time::sleep(Duration::from_millis(90)).await;
         let made = self.step("provision", id, |m| {
             m.instances.entry(id).or_insert(Instance {
@@ -491,6 +491,7 @@ impl Driver for Machine {
         &self,
         from: InstanceId,
         to: InstanceId,
+        _: &Place,
         _: CopyOptions,
         quiesce: Arc<dyn Quiesce>,
     ) -> Result<Copied, Error> {
@@ -515,7 +516,7 @@ impl Driver for Machine {
         copied.await.map_err(|reason| start_error(to, reason))?
     }
 
-    async fn receive(&self, id: InstanceId, fill: Fill) -> Result<(), Error> {
+    async fn receive(&self, id: InstanceId, _: &Place, fill: Fill) -> Result<(), Error> {
         let to = self.files.path().join(format!("{id}-received"));
         let _earlier = std::fs::remove_dir_all(&to);
         std::fs::create_dir(&to).unwrap();

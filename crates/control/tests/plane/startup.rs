@@ -100,7 +100,10 @@ fn instances_with_unassigned_ids_are_left_alone() {
             .unwrap();
     });
     virtually(&machine, async {
-        machine.provision(InstanceId(40)).await.unwrap();
+        machine
+            .provision(InstanceId(40), &Default::default())
+            .await
+            .unwrap();
     });
     for round in 0..3 {
         run(&machine, dir.path(), async |run| {

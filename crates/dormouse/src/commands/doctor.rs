@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::cli::DoctorArgs;
-use crate::config::{Config, SandboxMode};
+use crate::config::{Config, SandboxMode, places};
 use crate::output::{Colours, Output, Style};
 use crate::up::{data_dir, machine};
 
@@ -81,6 +81,7 @@ pub(crate) fn run(data_dir: &Path, args: &DoctorArgs, output: &Output) -> Outcom
     kernel(&mut report);
     files(&mut report);
     disk(&mut report, data_dir, &config);
+    roots(&mut report, data_dir, &config);
     match Installation::probe(&machine::search(&config.engine)) {
         Err(error) => report.add("server", Finding::Fail, error.to_string()),
         Ok(installation) => {
@@ -89,6 +90,7 @@ pub(crate) fn run(data_dir: &Path, args: &DoctorArgs, output: &Output) -> Outcom
             report.add("server", Finding::Ok, detail);
             backup_tool(&mut report, &installation);
             isolation(&mut report, data_dir, &config, &installation);
+            servers(&mut report, &config, &installation);
         }
     }
     output.result(&report, |colours| report.text(colours))?;
@@ -152,6 +154,42 @@ fn disk(report: &mut Report, data_dir: &Path, config: &Config) {
         ),
         Ok(free) => report.add("disk", Finding::Ok, format!("{free} free")),
         Err(error) => report.add("disk", Finding::Fail, error.to_string()),
+    }
+}
+
+/// The data directories beside the first.
+fn roots(report: &mut Report, data_dir: &Path, config: &Config) {
+    if let Err((what, _)) = places::check(Some(data_dir), &config.data_dirs) {
+        report.add("data_dirs", Finding::Fail, what);
+    }
+    for dir in &config.data_dirs {
+        let name = format!("data in {}", dir.display());
+        match data_dir::free(dir) {
+            Ok(free) => report.add(&name, Finding::Ok, format!("{free} free")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let detail = "it does not exist; if it was never used, `dormouse up` makes it";
+                report.add(&name, Finding::Warn, detail);
+            }
+            Err(error) => report.add(&name, Finding::Warn, error.to_string()),
+        }
+    }
+}
+
+/// The servers of other versions.
+fn servers(report: &mut Report, config: &Config, first: &Installation) {
+    for (series, path) in &config.servers {
+        let name = format!("server {series}");
+        match machine::server(first, *series, path) {
+            Ok(found) => {
+                let detail = format!("{} ({})", found.version, found.mariadbd.display());
+                report.add(&name, Finding::Ok, detail);
+            }
+            Err(why) => report.add(
+                &name,
+                Finding::Warn,
+                format!("{why}; databases of this version cannot be started"),
+            ),
+        }
     }
 }
 

@@ -79,6 +79,8 @@ async fn create(api: &Client, data_dir: &Path, args: &ImportArgs, output: &Outpu
         return Ok(());
     }
     let request = CreateRequest {
+        root: None,
+        version: None,
         name: args.name.clone(),
         settings: dormouse_api::model::SettingsPatch::default(),
     };

@@ -31,6 +31,8 @@ fn shop() -> Database {
             },
         ],
         instance: InstanceId(7),
+        root: Some("/data".into()),
+        version: Some("11.8".parse().unwrap()),
         generation: 3,
         units: Units(1),
         units_range: UnitRange {
@@ -114,9 +116,9 @@ fn the_list_is_a_table_with_a_line_for_each_database() {
     night.reason = "idle\nfor long".to_owned();
     let text = databases(&[shop(), night], at("2026-01-01T00:02:05Z"), Colours::Off);
     let expected = "\
-NAME         STATE   FOR     SESSIONS  UNITS      MEMORY  BECAUSE
-shop         active  2m 05s        12  1 of 1..2  36 MiB  a statement arrived
-night-shift  parked  2m 05s         0  1..2            -  idle; for long
+NAME         STATE   FOR     SESSIONS  UNITS      MEMORY  VERSION  BECAUSE
+shop         active  2m 05s        12  1 of 1..2  36 MiB  11.8     a statement arrived
+night-shift  parked  2m 05s         0  1..2            -  11.8     idle; for long
 ";
     assert_eq!(text, expected);
 }

@@ -9,6 +9,7 @@ use dormouse_control::Servers;
 use dormouse_driver::Driver;
 use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{Installation, Keeper, KeeperConfig, Search, Secret};
+use dormouse_types::Series;
 
 use crate::Outcome;
 use crate::config::{self, Config};
@@ -35,10 +36,20 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
     let sandbox = config.sandbox.mode;
     let transport = config.engine.transport;
     let keys = keeper_config(config, data_dir);
-    let data_dir = data_dir.to_owned();
+    let (data_dir, data_dirs) = (data_dir.to_owned(), config.data_dirs.clone());
+    let (servers, mut broken_servers) = (config.servers.clone(), Vec::new());
+    config::places::check(Some(&data_dir), &data_dirs)
+        .map_err(|(message, hint)| ErrorBody::new("invalid", message).with_hint(hint))?;
     // runs programs and copies directories: takes about a second the first time
     let opened = tokio::task::spawn_blocking(move || {
         let installation = Installation::probe(&search).map_err(|e| at_fault(&e))?;
+        let mut more_servers = Vec::new();
+        for (series, path) in servers {
+            match server(&installation, series, &path) {
+                Ok(server) => more_servers.push(server),
+                Err(why) => broken_servers.push((series, why)),
+            }
+        }
         let secret = Secret::load_or_create(&secret_file(&data_dir)).map_err(|e| at_fault(&e))?;
         let keys = Keeper::open(keys, &installation).map_err(|e| at_fault(&e))?;
         let local = LocalConfig {
@@ -46,6 +57,9 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
             cgroups: mode.into(),
             sandbox: sandbox.into(),
             transport: transport.into(),
+            more_roots: data_dirs,
+            more_servers,
+            broken_servers,
             ..LocalConfig::new(&data_dir, installation, secret.clone())
         };
         let driver = LocalDriver::new(local).map_err(|e| at_fault(&e))?;
@@ -56,7 +70,7 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
             )),
             secret,
             greeting: driver.installation().version.greeting(),
-            engine: driver.installation().version.to_string(),
+            engine: engine(&driver),
             capabilities: capabilities(&driver),
             warnings: warnings(&driver, mode, sandbox, &keys),
             keys,
@@ -66,6 +80,48 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
     opened
         .await
         .map_err(|e| ErrorBody::new("internal", format!("the start failed: {e}")))?
+}
+
+/// The server of another series, or why it cannot be used.
+pub(crate) fn server(
+    first: &Installation,
+    series: Series,
+    path: &Path,
+) -> Result<Installation, String> {
+    if first.version.series() == series {
+        return Err("[engine] has this version, so [servers] must not name it".to_owned());
+    }
+    let mariadbd = if path.is_dir() {
+        path.join("mariadbd")
+    } else {
+        path.to_owned()
+    };
+    let found = Installation::probe(&Search {
+        mariadbd: Some(mariadbd),
+        ..Search::default()
+    });
+    let found = found.map_err(|error| error.to_string())?;
+    if found.version.series() != series {
+        return Err(format!(
+            "{} is MariaDB {}, and not {series}",
+            found.mariadbd.display(),
+            found.version
+        ));
+    }
+    Ok(found)
+}
+
+/// The versions of the servers.
+fn engine(driver: &LocalDriver) -> String {
+    let first = driver.installation().version.to_string();
+    let offer = driver.offer();
+    let more: Vec<_> = { offer.servers.iter().skip(1) }
+        .map(|server| server.series.to_string())
+        .collect();
+    if more.is_empty() {
+        return first;
+    }
+    format!("{first}; also {}", more.join(", "))
 }
 
 /// Capabilities of the machine and layers of the sandbox, one line each.
@@ -107,6 +163,7 @@ fn warnings(
         .chain(no_locks)
         .chain(unconfined)
         .chain(no_key)
+        .chain(driver.missing())
         .collect()
 }
 
@@ -124,6 +181,9 @@ fn keeper_config(config: &Config, data_dir: &Path) -> KeeperConfig {
     KeeperConfig {
         data_dir: data_dir.to_owned(),
         instances: data_dir.join("instances"),
+        more_instances: { config.data_dirs.iter() }
+            .map(|dir| dir.join("instances"))
+            .collect(),
         master: config.encryption.master(),
         previous: config.encryption.previous(),
         new_databases: config.encryption.mode != config::EncryptionMode::Off,

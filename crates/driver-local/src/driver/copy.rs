@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_driver::{Check, Copied, CopyOptions, Error, Fill, Quiesce};
+use dormouse_driver::{Check, Copied, CopyOptions, Error, Fill, Place, Quiesce};
 use dormouse_engine::{Layout, give, history};
 use dormouse_snapshot::{Copy, Damage, Error as CopyError, Stop, shares_blocks};
 use dormouse_types::{Bytes, InstanceId};
 use tracing::{debug, warn};
 
 use super::instance::{ChangeLock, Instance, Running};
+use super::servers::{self, Note};
 use super::{Shared, blocking, files, key_error, tool};
 use crate::watchdog::Watchdog;
 
@@ -25,12 +26,17 @@ const ROUNDS: u32 = 3;
 pub(super) async fn copy(
     shared: Arc<Shared>,
     from: InstanceId,
-    to: InstanceId,
+    (to, place): (InstanceId, Place),
     options: CopyOptions,
     quiesce: Arc<dyn Quiesce>,
 ) -> Result<Copied, Error> {
     let source = shared.find(from)?;
-    let target = shared.layout(to)?;
+    let mut note = shared.servers.note(&shared.layout(from)?);
+    if let Some(series) = place.series {
+        shared.servers.find(to, series)?;
+        note = Note::new(series, note.from.unwrap_or(note.series));
+    }
+    let target = shared.roots.assign(to, &place, Some(from))?;
     // one copy at a time: the disk is the bottleneck
     let disk = Arc::new(Arc::clone(&shared.provisioning).lock_owned().await);
     if target.root().is_dir() {
@@ -41,6 +47,7 @@ pub(super) async fn copy(
             shared: false,
         });
     }
+    note.write(&target).map_err(doing(from, to))?;
     // each time that a freeze or a stop ends a copy beside the server, this one has it easy
     for _ in 0..ROUNDS {
         let stood = still(&shared, (from, to), &source, &disk, (options, &*quiesce)).await?;
@@ -83,7 +90,8 @@ async fn still(
         let root = layout.root();
         files::if_there(fs::remove_dir_all(&unfinished)).map_err(doing(from, to))?;
         let parent = root.parent().unwrap_or(root);
-        let shares = shares_blocks(parent);
+        let beside = unfinished.parent().unwrap_or(&unfinished);
+        let shares = shares_blocks(parent, beside);
         let mut copy = Copy::new(root, &unfinished, shares).map_err(|e| failed(from, limit, e))?;
         if !shares {
             // with a server that runs, this copies anything
@@ -227,8 +235,13 @@ pub(super) fn publish(
 }
 
 /// Makes an instance of files that `fill` writes.
-pub(super) fn receive(shared: &Shared, id: InstanceId, fill: Fill) -> Result<(), Error> {
-    let target = shared.layout(id)?;
+pub(super) fn receive(
+    shared: &Shared,
+    id: InstanceId,
+    place: &Place,
+    fill: Fill,
+) -> Result<(), Error> {
+    let target = shared.roots.assign(id, place, None)?;
     if target.root().is_dir() {
         return Ok(());
     }
@@ -237,6 +250,10 @@ pub(super) fn receive(shared: &Shared, id: InstanceId, fill: Fill) -> Result<(),
         files::if_there(fs::remove_dir_all(&unfinished))?;
         files::make_root(&unfinished)?;
         fill(&unfinished)?;
+        let noted = || servers::noted(&unfinished.join("data"));
+        if let Some(series) = place.series.or_else(noted) {
+            Note::new(series, series).write(&target)?;
+        }
         complete(shared, id, &target)?;
         name(&target)
     };

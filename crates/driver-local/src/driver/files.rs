@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 use std::time::Duration;
@@ -60,13 +61,15 @@ pub(super) fn size(dir: &Path) -> io::Result<u64> {
 }
 
 /// Removes an instance's files. Renames the directory first, so that a crash leaves no incomplete one
-/// under its name.
-pub(super) fn remove(layout: &Layout) -> io::Result<()> {
+/// under its name. `forget_keys` comes before the files: without its keys no copy of an encrypted instance can be read.
+pub(super) fn remove(
+    layout: &Layout,
+    forget_keys: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
     let unfinished = layout.unfinished();
     if_there(fs::remove_dir_all(&unfinished))?;
     if_there(fs::rename(layout.root(), &unfinished))?;
-    // without its keys no copy of an encrypted instance can be read
-    if_there(fs::remove_file(layout.keys()))?;
+    forget_keys()?;
     if_there(fs::remove_file(layout.config()))?;
     if_there(fs::remove_file(layout.key()))?;
     if_there(fs::remove_file(layout.client_authority()))?;
@@ -75,6 +78,7 @@ pub(super) fn remove(layout: &Layout) -> io::Result<()> {
     if_there(fs::remove_file(layout.maintenance()))?;
     if_there(fs::remove_file(layout.sandbox()))?;
     if_there(fs::remove_file(layout.timeline()))?;
+    if_there(fs::remove_file(layout.series()))?;
     if_there(fs::remove_file(layout.lock()))?;
     forget_spent(layout)?;
     if_there(fs::remove_dir_all(&unfinished))
@@ -108,12 +112,27 @@ pub(super) fn write_attach_key(layout: &Layout, key: &str, owner: Option<Owner>)
         Mode::empty(),
     )?;
     if_there(rustix::fs::unlinkat(&files, attach::KEY_FILE, AtFlags::empty()).map_err(Into::into))?;
+    write_new(&files, attach::KEY_FILE, key, owner)
+}
+
+/// Writes a new file in a directory of the server's user; no link is followed.
+pub(super) fn write_new(
+    dir: &OwnedFd,
+    name: &str,
+    text: &str,
+    owner: Option<Owner>,
+) -> io::Result<()> {
     let new = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(&files, attach::KEY_FILE, new, Mode::from_raw_mode(0o644))?;
+    let file = rustix::fs::openat(dir, name, new, Mode::from_raw_mode(0o644))?;
     if let Some(Owner { uid, gid }) = owner {
         fchown(&file, Some(uid), Some(gid))?;
     }
-    fs::File::from(file).write_all(key.as_bytes())
+    fs::File::from(file).write_all(text.as_bytes())
+}
+
+/// Writes the file with the series of the instance's server atomically.
+pub(super) fn write_series(layout: &Layout, text: &str) -> io::Result<()> {
+    write(&layout.series(), text, 0o600, None)
 }
 
 /// Writes the SQL of a start for maintenance, or removes it; readable by the server's user only.
@@ -199,8 +218,8 @@ mod tests {
         let layout = Layout::new(dir.path().join("9")).unwrap();
         keep_spent(&layout, "boot", Duration::from_nanos(7)).unwrap();
         assert_eq!(list(dir.path()).unwrap(), [InstanceId(9), InstanceId(10)]);
-        remove(&layout).unwrap();
-        remove(&layout).unwrap();
+        remove(&layout, || Ok(())).unwrap();
+        remove(&layout, || Ok(())).unwrap();
         assert_eq!(list(dir.path()).unwrap(), [InstanceId(10)]);
         assert!(!layout.config().exists() && !layout.spent().exists());
     }

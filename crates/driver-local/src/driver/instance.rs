@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use dormouse_driver::{Desired, Error, History, Observed, Run, Strain};
 use dormouse_engine::tls::Authority;
 use dormouse_engine::{attach, config, history};
-use dormouse_types::{Bytes, Endpoint, InstanceId, Units};
+use dormouse_types::{Bytes, Endpoint, InstanceId, Series, Units};
 use rustix::process::Signal;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, OwnedMutexGuard};
@@ -39,6 +39,8 @@ pub(super) type ChangeLock = Arc<OwnedMutexGuard<()>>;
 pub(super) struct Instance {
     lock: Arc<tokio::sync::Mutex<()>>,
     slot: Mutex<Slot>,
+    /// The series by whose server it is started while it is upgraded. Changed under its lock.
+    upgrading: Mutex<Option<Series>>,
     /// Tells a copy that needs a running server that it is about to be frozen or stopped.
     interruption: Notify,
 }
@@ -268,6 +270,13 @@ impl Instance {
     /// Waits for the lock for changing the instance.
     pub(super) async fn lock(&self) -> ChangeLock {
         Arc::new(Arc::clone(&self.lock).lock_owned().await)
+    }
+
+    /// The series by whose server it is started while it is upgraded.
+    pub(super) fn upgrading(&self) -> MutexGuard<'_, Option<Series>> {
+        self.upgrading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends a copy that needs a running server.
@@ -520,7 +529,8 @@ fn start_blocking(
         )
     };
     let Some(lock) = Lock::take(&layout).map_err(starting)? else {
-        let found = scan::one(&shared.config.root, shared.owners, id);
+        let root = layout.root().parent().unwrap_or(layout.root());
+        let found = scan::one(root, shared.owners, id);
         let found = found.map_err(|e| doing(id, "looking for", e))?;
         let adopt = |handle| {
             let endpoint = endpoint::of(&layout);
@@ -530,16 +540,24 @@ fn start_blocking(
         };
         return Ok(found.map(adopt));
     };
-    let installation = &shared.config.installation;
+    let upgrading = *instance.upgrading();
+    let server = match upgrading {
+        None => shared.servers.of(id, &layout)?,
+        Some(series) => shared.servers.find(id, series)?,
+    };
+    let (installation, sandbox) = (&server.installation, &server.sandbox);
     let owner = shared.owners.of(id);
-    let keys = shared.config.keys.for_start(&layout);
+    let keys = shared.config.keys.for_start(id, installation);
     let keys = keys.map_err(|error| key_error(id, error))?;
-    let sandbox = &shared.sandbox;
     let upstream = match history {
         History::Follow => Some(Port::choose(&layout).map_err(starting)?),
         _ => None,
     };
     let configure = || {
+        if !layout.series().exists() {
+            // it is of a former version of Dormouse
+            shared.servers.note(&layout).write(&layout)?;
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_secs());
         let history = history::prepare(&layout, id, owner, logs::wanted(history), now)?;

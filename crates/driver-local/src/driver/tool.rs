@@ -18,7 +18,7 @@ use dormouse_driver::{Check, Copied, CopyOptions, Error};
 use dormouse_engine::admin::relay::{Stages, relay};
 use dormouse_engine::backup_tool::{BackupTool, Failure, failure, file_options};
 use dormouse_engine::config::log_size;
-use dormouse_engine::{Admin, AdminError, Layout, Owner, history};
+use dormouse_engine::{Admin, AdminError, Installation, Layout, Owner, history};
 use dormouse_snapshot::{Copy, Stop};
 use dormouse_types::{Bytes, Endpoint, InstanceId};
 use rustix::process::Signal;
@@ -64,6 +64,8 @@ struct Job {
     source: Layout,
     target: Layout,
     tool: BackupTool,
+    /// The server that it copies from.
+    installation: Installation,
     options: CopyOptions,
 }
 
@@ -75,13 +77,14 @@ pub(super) async fn copy(
     disk: &ChangeLock,
     options: CopyOptions,
 ) -> Result<Option<Copied>, Error> {
-    let installation = shared.config.installation.clone();
-    let found = move || Ok(BackupTool::find(&installation));
-    let tool = blocking(disk, found)
-        .await?
-        .map_err(|none| busy(from, options, none.to_string()))?;
+    let source = shared.layout(from)?;
+    let installation = shared.servers.of(from, &source)?.installation.clone();
+    let found = move || Ok((BackupTool::find(&installation), installation));
+    let (tool, installation) = blocking(disk, found).await?;
+    let tool = tool.map_err(|none| busy(from, options, none.to_string()))?;
     let job = Arc::new(Job {
-        source: shared.layout(from)?,
+        source,
+        installation,
         target: shared.layout(to)?,
         shared: Arc::clone(shared),
         from,
@@ -121,7 +124,7 @@ pub(super) async fn copy(
         return Ok(None);
     };
     job.outcome(backup?, &stages)?;
-    let prepared = job.run(job.prepare(), None).await?;
+    let prepared = job.run(job.prepare()?, None).await?;
     job.outcome(prepared, &stages)?;
     let finish = move || job.finish();
     let size = blocking(disk, finish).await?;
@@ -272,7 +275,7 @@ impl Job {
         ]
     }
 
-    fn prepare(&self) -> Vec<OsString> {
+    fn prepare(&self) -> Result<Vec<OsString>, Error> {
         let mut arguments: Vec<OsString> = vec![
             "--no-defaults".into(),
             "--prepare".into(),
@@ -283,9 +286,10 @@ impl Job {
         ];
         arguments.extend(file_options().map(OsString::from));
         // where the server has its plugins is not noted in the copy
-        let plugins = self.shared.config.keys.plugins();
-        arguments.extend(plugins.map(|dir| path("--plugin-dir=", dir)));
-        arguments
+        let plugins = self.shared.config.keys.plugins_of(&self.installation);
+        let plugins = plugins.map_err(|error| key_error(self.from, error))?;
+        arguments.extend(plugins.map(|dir| path("--plugin-dir=", &dir)));
+        Ok(arguments)
     }
 
     /// Runs the program to its end, and its connections to the server. Dropping this kills it.
@@ -342,13 +346,22 @@ impl Job {
     }
 
     fn start(&self, arguments: Vec<OsString>) -> Result<Child, Error> {
-        let keys = self.shared.config.keys.for_start(&self.source);
+        let keys = self
+            .shared
+            .config
+            .keys
+            .for_start(self.from, &self.installation);
         let keys = keys.map_err(|error| key_error(self.from, error))?;
         let start = || {
             let plugins = keys.as_ref().map(|keys| keys.plugin_dir.clone());
-            let confinement = self.shared.sandbox.helper(
+            let server = self
+                .shared
+                .servers
+                .of(self.from, &self.source)
+                .map_err(io::Error::other)?;
+            let confinement = server.sandbox.helper(
                 &self.tool.program,
-                &self.shared.config.installation,
+                &self.installation,
                 &arguments,
                 (&self.source.data(), &self.data()),
                 plugins.as_deref(),

@@ -10,15 +10,20 @@ use super::{
     Fingerprint, Key, KeyError, KeyRing, MASTER_COMMAND_TIMEOUT, MasterSource, PlainRing,
     ServerKeys, Settings, doing, plugin, rotation,
 };
-use crate::{Installation, Layout};
+use crate::Installation;
+
+/// Directory of plugins for encrypted servers, in the data directory.
+const PLUGINS: &str = "plugins";
 
 /// Configuration of a [`Keeper`].
 #[derive(Debug, Clone, Default)]
 pub struct KeeperConfig {
     /// The installation's data directory.
     pub data_dir: PathBuf,
-    /// Directory of the instances.
+    /// Directory of the instances' keys, and of the instances.
     pub instances: PathBuf,
+    /// More directories of instances. Their keys are in the first one.
+    pub more_instances: Vec<PathBuf>,
     /// Where the master key comes from; `None`: no database can be encrypted.
     pub master: Option<MasterSource>,
     /// Where the master key before this one comes from: its keys are wrapped anew at the start.
@@ -60,7 +65,7 @@ impl Keeper {
     pub fn open(config: KeeperConfig, installation: &Installation) -> Result<Arc<Self>, KeyError> {
         let mut plugins = None;
         if config.master.is_some() {
-            let dir = config.data_dir.join("plugins");
+            let dir = config.data_dir.join(PLUGINS);
             plugins = Some(plugin::ensure(installation, &dir)?);
         }
         Ok(Arc::new(Self {
@@ -107,6 +112,18 @@ impl Keeper {
         self.plugins.as_deref()
     }
 
+    /// Directory of plugins for encrypted servers of an installation; `None` without a master key.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn plugins_of(&self, installation: &Installation) -> Result<Option<PathBuf>, KeyError> {
+        let dir = self.config.data_dir.join(PLUGINS);
+        let is_on = self.is_on();
+        is_on
+            .then(|| plugin::ensure(installation, &dir))
+            .transpose()
+    }
+
     /// Where the master key comes from.
     #[must_use]
     pub fn source(&self) -> Option<&MasterSource> {
@@ -119,16 +136,20 @@ impl Keeper {
         self.alone().as_ref().map(Key::fingerprint)
     }
 
-    /// The keys with which an instance's server starts; `None` if it is not encrypted.
+    /// The keys with which an instance starts as a server of this installation; `None` if it is not encrypted.
     ///
     /// # Errors
     /// Its keys cannot be unwrapped.
-    pub fn for_start(&self, layout: &Layout) -> Result<Option<ServerKeys>, KeyError> {
-        let path = layout.keys();
+    pub fn for_start(
+        &self,
+        id: InstanceId,
+        installation: &Installation,
+    ) -> Result<Option<ServerKeys>, KeyError> {
+        let path = self.path(id);
         let Some(ring) = KeyRing::read(&path)? else {
             return Ok(None);
         };
-        let Some(plugin_dir) = &self.plugins else {
+        let Some(plugin_dir) = self.plugins_of(installation)? else {
             return Err(KeyError::NoMaster {
                 wrapped_by: ring.master().to_owned(),
             });
@@ -140,7 +161,7 @@ impl Keeper {
         };
         Ok(Some(ServerKeys {
             records: ring.records(&path, &master)?,
-            plugin_dir: plugin_dir.clone(),
+            plugin_dir,
             settings: Settings {
                 version: ring.newest(),
             },
@@ -245,7 +266,7 @@ impl Keeper {
         let Some(mut ring) = KeyRing::read(&path)? else {
             return Ok(());
         };
-        let redo = rotation::redo_version(&self.config.instances.join(id.to_string()))?;
+        let redo = rotation::redo_version(&self.directory(id))?;
         if redo != Some(version) {
             return Err(KeyError::Refused(format!(
                 "the redo log has key version {redo:?}, not {version}; the next start of the server changes that"
@@ -330,6 +351,32 @@ impl Keeper {
         }
         *alone = Some(master.clone());
         Ok((alone, master))
+    }
+
+    /// The directory of an instance.
+    fn directory(&self, id: InstanceId) -> PathBuf {
+        let first = self.config.instances.join(id.to_string());
+        let mut elsewhere =
+            { self.config.more_instances.iter() }.map(|dir| dir.join(id.to_string()));
+        match first.is_dir() {
+            true => first,
+            false => elsewhere.find(|dir| dir.is_dir()).unwrap_or(first),
+        }
+    }
+
+    /// Forgets the keys of an instance: without them no copy of its files can be read.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn forget(&self, id: InstanceId) -> Result<(), KeyError> {
+        let _alone = self.alone();
+        let path = self.path(id);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(doing(format!("removing {}", path.display()))(e))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn path(&self, id: InstanceId) -> PathBuf {

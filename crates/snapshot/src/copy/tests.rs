@@ -49,7 +49,7 @@ impl World {
     }
 
     fn copy(&self) -> Copy {
-        let shares = crate::shares_blocks(self.dir.path());
+        let shares = crate::shares_blocks(self.dir.path(), self.dir.path());
         Copy::new(&self.from(), &self.to(), shares).unwrap()
     }
 }

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use dormouse_types::Bytes;
 
 use super::*;
+use crate::Layout;
 
 struct World {
     dir: tempfile::TempDir,
@@ -34,8 +35,8 @@ impl World {
             instances: data_dir.join("instances"),
             data_dir,
             master: Some(MasterSource::File(self.master.clone())),
-            previous: None,
             new_databases: true,
+            ..KeeperConfig::default()
         }
     }
 
@@ -58,9 +59,15 @@ impl World {
     }
 }
 
+fn start(keeper: &Keeper, layout: &Layout) -> Result<Option<ServerKeys>, KeyError> {
+    let name = layout.root().file_name().unwrap().to_str().unwrap();
+    let installation = Installation::for_tests(&[], Bytes::mib(1024));
+    keeper.for_start(InstanceId(name.parse().unwrap()), &installation)
+}
+
 /// Version and bytes of the data keys that a server gets.
 fn data_keys(keeper: &Keeper, layout: &Layout) -> Result<Vec<(u32, Vec<u8>)>, KeyError> {
-    let keys = keeper.for_start(layout)?.unwrap();
+    let keys = start(keeper, layout)?.unwrap();
     let number = |bytes: &[u8]| u32::from_ne_bytes(bytes.try_into().unwrap());
     let of = |record: &[u8]| (number(&record[4..8]), record[8..].to_vec());
     let all = keys.records.chunks(40);
@@ -96,7 +103,7 @@ fn a_missing_or_wrong_master_key_is_named() {
     assert!(keeper.trouble().is_none());
     let right = keeper.master().unwrap().to_string();
     let off = Keeper::off(&world.config().instances);
-    let error = off.for_start(&layout).unwrap_err().to_string();
+    let error = start(&off, &layout).unwrap_err().to_string();
     assert!(
         error.contains(&right) && error.contains("no master key is configured"),
         "{error}"
@@ -104,7 +111,7 @@ fn a_missing_or_wrong_master_key_is_named() {
     world.write_master(2);
     let other = world.open().unwrap();
     assert!(other.trouble().is_none());
-    let error = other.for_start(&layout).unwrap_err().to_string();
+    let error = start(&other, &layout).unwrap_err().to_string();
     let configured = other.master().unwrap().to_string();
     assert!(
         error.contains(&right) && error.contains(&configured),
@@ -119,12 +126,12 @@ fn a_master_key_that_cannot_be_read_is_read_later_and_nothing_stays_plain_meanwh
     fs::remove_file(&world.master).unwrap();
     let keeper = world.open().unwrap();
     assert!(keeper.trouble().is_some());
-    assert!(keeper.for_start(&world.layout(1)).is_err());
+    assert!(start(&keeper, &world.layout(1)).is_err());
     assert!(keeper.encrypts_new() && keeper.provision(InstanceId(2)).is_err());
     // one that is not encrypted starts
-    assert!(keeper.for_start(&world.layout(3)).unwrap().is_none());
+    assert!(start(&keeper, &world.layout(3)).unwrap().is_none());
     world.write_master(1);
-    assert!(keeper.for_start(&world.layout(1)).unwrap().is_some());
+    assert!(start(&keeper, &world.layout(1)).unwrap().is_some());
     keeper.provision(InstanceId(2)).unwrap();
     assert!(keeper.trouble().is_none());
 }
@@ -153,12 +160,12 @@ fn a_key_of_another_instance_or_version_is_refused() {
         },
     ] {
         fs::write(world.layout(1).keys(), forged.to_string()).unwrap();
-        let error = keeper.for_start(&world.layout(1)).unwrap_err();
+        let error = start(&keeper, &world.layout(1)).unwrap_err();
         assert!(matches!(error, KeyError::Damaged { .. }), "{error}");
     }
     for text in ["", "{}", "[", "\u{0}"] {
         fs::write(world.layout(1).keys(), text).unwrap();
-        assert!(keeper.for_start(&world.layout(1)).is_err(), "{text}");
+        assert!(start(&keeper, &world.layout(1)).is_err(), "{text}");
     }
 }
 
