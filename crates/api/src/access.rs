@@ -39,6 +39,8 @@ pub enum Verb {
     Move,
     /// Cancel the move of a database.
     CancelMove,
+    /// Try the upgrade of a database on a copy.
+    CheckUpgrade,
     /// Change the settings of a database.
     Set,
     /// Wake a database.
@@ -109,7 +111,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -125,6 +127,7 @@ impl Verb {
         Self::Reset,
         Self::Move,
         Self::CancelMove,
+        Self::CheckUpgrade,
         Self::Set,
         Self::Wake,
         Self::Suspend,
@@ -179,6 +182,7 @@ impl Verb {
             Self::Reset => "bring a branch back to its parent",
             Self::Move => "move a database",
             Self::CancelMove => "cancel the move of a database",
+            Self::CheckUpgrade => "try the upgrade of a database",
             Self::Set => "change a database's settings",
             Self::Wake => "wake a database",
             Self::Suspend => "suspend a database",
@@ -217,7 +221,7 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 47] = [
+pub const RULES: [(&str, &str, Verb); 48] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
@@ -226,6 +230,11 @@ pub const RULES: [(&str, &str, Verb); 47] = [
     ("POST", "/v1/databases/{name}/reset", Verb::Reset),
     ("POST", "/v1/databases/{name}/move", Verb::Move),
     ("DELETE", "/v1/databases/{name}/move", Verb::CancelMove),
+    (
+        "POST",
+        "/v1/databases/{name}/check-upgrade",
+        Verb::CheckUpgrade,
+    ),
     ("GET", "/v1/databases/{name}", Verb::Show),
     ("PATCH", "/v1/databases/{name}", Verb::Set),
     ("DELETE", "/v1/databases/{name}", Verb::Drop),
@@ -343,7 +352,7 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::Wakes => [Yes, Yes, Yes, Own],
         Verb::Events => [Yes, Yes, Yes, Own],
         Verb::Create | Verb::Branch | Verb::Reset => [Yes, No, No, No],
-        Verb::Move | Verb::CancelMove => [Yes, Yes, No, No],
+        Verb::Move | Verb::CancelMove | Verb::CheckUpgrade => [Yes, Yes, No, No],
         Verb::Set => [Yes, Yes, No, Own],
         Verb::Wake => [Yes, Yes, No, Own],
         Verb::Suspend => [Yes, Yes, No, Own],

@@ -19,7 +19,8 @@ use crate::error::{Envelope, ErrorBody};
 use crate::model::{
     BranchRequest, Branched, By, CreateRequest, Created, Database, Event, EventQuery, KeyList,
     MasterKeyRotated, MoveDone, MoveRequest, NewToken, RotateRequest, ServerStatus, SettingsPatch,
-    Token, TokenId, TokenRequest, UsageQuery, UsageReport, WakesReport,
+    Token, TokenId, TokenRequest, UpgradeCheck, UpgradeCheckRequest, UsageQuery, UsageReport,
+    WakesReport,
 };
 use crate::routes::ORDER_DEADLINE;
 use target::{Stream, Target};
@@ -211,6 +212,20 @@ impl Client {
     /// See [`ClientError`].
     pub async fn relocate(&self, name: &DatabaseName, request: &MoveRequest) -> Answer<MoveDone> {
         let (path, body) = (format!("/v1/databases/{name}/move"), self.encode(request)?);
+        self.json_in_the_end(Method::POST, &path, Some(body)).await
+    }
+
+    /// `POST /v1/databases/NAME/check-upgrade`: tries an upgrade on a copy.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn check_upgrade(
+        &self,
+        name: &DatabaseName,
+        request: &UpgradeCheckRequest,
+    ) -> Answer<UpgradeCheck> {
+        let path = format!("/v1/databases/{name}/check-upgrade");
+        let body = self.encode(request)?;
         self.json_in_the_end(Method::POST, &path, Some(body)).await
     }
 

@@ -9,12 +9,13 @@ pub use dormouse_control::token::InvalidId;
 pub use dormouse_control::{
     BranchOf, By, Cap, DatabaseKeys, Direction, Encryption, EncryptionState, Figures, KeyList,
     Measure, MoveDone, MoveStatus, NewToken, ReplicaDoing, ReplicaStatus, Role, SettingsPatch,
-    Token, TokenId, TokenName, UnderstudyCounts, UsageReport, UsageRow, WakesReport, WakesRow,
+    Token, TokenId, TokenName, UnderstudyCounts, UpgradeCheck, UsageReport, UsageRow, WakesReport,
+    WakesRow,
 };
 use dormouse_types::{
     Backups, Bytes, Carry, CommitDurability, DatabaseName, Delay, InstanceId, Layer, Money, Month,
-    NamePattern, Networks, NewUser, OnDemand, Pooling, Reads, ReplicaCount, Series, State, Timetable,
-    UnitRange, Units, UserLimits, UserRole, WokenBy,
+    NamePattern, Networks, NewUser, OnDemand, Pooling, Reads, ReplicaCount, Series, State,
+    Timetable, UnitRange, Units, UserLimits, UserRole, WokenBy,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -146,9 +147,23 @@ pub struct Branched {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MoveRequest {
+    /// The data root to which it moves; it stays in its own if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// The series of the server to which it is upgraded; it stays the same if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Series>,
     /// How long the files are kept from which it moves; they are removed at once if missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<Delay>,
+}
+
+/// Request of `POST /v1/databases/NAME/check-upgrade`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeCheckRequest {
+    /// The series of the server.
+    pub version: Series,
 }
 
 /// Request of `POST /v1/tokens`.

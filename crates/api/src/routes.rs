@@ -60,6 +60,10 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
             post(moves::make).delete(moves::cancel),
         )
         .route(
+            "/v1/databases/{name}/check-upgrade",
+            post(moves::check_upgrade),
+        )
+        .route(
             "/v1/databases/{name}/backups",
             get(backups::list).post(backups::make),
         )

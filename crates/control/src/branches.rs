@@ -109,11 +109,23 @@ impl Creator {
         parent: &Arc<Database>,
         check: Check,
     ) -> Result<Copy, Error> {
+        let version = self.context.host.version_of(parent.seat());
+        let place = Place::default();
+        self.copy_to(parent, check, &place, version).await
+    }
+
+    /// The same in this place. `version` is that of the server that will run it.
+    pub(crate) async fn copy_to(
+        &self,
+        parent: &Arc<Database>,
+        check: Check,
+        place: &Place,
+        version: String,
+    ) -> Result<Copy, Error> {
         let context = &self.context;
         let host = &context.host;
-        let version = host.version_of(parent.seat());
         let id = context.catalog.new_instance(version).await?;
-        let (from, place) = (parent.seat(), Place::default());
+        let from = parent.seat();
         let options = CopyOptions {
             frozen_at_most: context.frozen_at_most,
             check,
@@ -122,7 +134,7 @@ impl Creator {
             database: Arc::clone(parent),
             host: Arc::clone(host),
         });
-        match host.driver.copy(from, id, &place, options, quiet).await {
+        match host.driver.copy(from, id, place, options, quiet).await {
             Ok(copied) => Ok(Copy { id, copied }),
             Err(error) => {
                 self.warm.discard(id).await;

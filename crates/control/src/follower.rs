@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_driver::Check;
-use dormouse_types::{InstanceId, Units};
+use dormouse_driver::{Check, History, Place};
+use dormouse_types::{InstanceId, Series, Units};
 
+use crate::branches::Copy;
 use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
@@ -24,6 +25,51 @@ pub(crate) struct Follower {
     host: Arc<Host>,
 }
 
+impl Creator {
+    /// A new instance in this place with a copy of the files of a database, as its present server left them: an upgrade
+    /// comes later.
+    pub(crate) async fn files_of(
+        &self,
+        database: &Arc<Database>,
+        place: &Place,
+    ) -> Result<Copy, Error> {
+        let host = &self.context.host;
+        let version = match place.series {
+            Some(series) => host.version(Some(series)),
+            None => host.version_of(database.seat()),
+        };
+        let present = host.driver.place(database.seat()).unwrap_or_default();
+        let there = Place {
+            root: place.root.clone(),
+            series: present.series,
+        };
+        self.copy_to(database, Check::Nothing, &there, version)
+            .await
+    }
+}
+
+impl Host {
+    /// Makes the files of a stopped instance those of a newer server; returns what was changed.
+    pub(crate) async fn upgrade(
+        &self,
+        id: InstanceId,
+        series: Series,
+    ) -> Result<Vec<String>, Error> {
+        let upgraded = async {
+            self.driver.change_series(id, series).await?;
+            // a log of this would part it from the server that it follows
+            self.driver.upgrade(id, History::Off).await
+        };
+        let limit = self.deadlines.start;
+        within(limit, upgraded)
+            .await
+            .map_err(|error| Error::Machine {
+                doing: format!("upgrading instance {id} to MariaDB {series}"),
+                reason: error.to_string(),
+            })
+    }
+}
+
 impl Follower {
     /// Copies the files of a database that is awake and keeps a log, and lets the copy follow it. `tell` is called with what
     /// it does. If that fails, nothing is left.
@@ -31,10 +77,11 @@ impl Follower {
         creator: &Creator,
         database: &Arc<Database>,
         units: Units,
+        place: &Place,
         tell: impl Fn(&'static str),
     ) -> Result<Self, Error> {
         tell("copying its files");
-        let copy = creator.copy_of(database, Check::Nothing).await?;
+        let copy = creator.files_of(database, place).await?;
         let host = Arc::clone(&creator.context.host);
         let instance = Instance::new(Arc::clone(&host), copy.id, units);
         let mut follower = Self {
@@ -48,7 +95,7 @@ impl Follower {
                 .admission
                 .start(crate::admission::Importance::Background)
                 .await?;
-            follower.begin(database).await
+            follower.begin(database, place.series, &tell).await
         };
         match begun.await {
             Ok(()) => Ok(follower),
@@ -73,7 +120,12 @@ impl Follower {
         self.instance.server()
     }
 
-    async fn begin(&mut self, database: &Database) -> Result<(), Error> {
+    async fn begin(
+        &mut self,
+        database: &Database,
+        series: Option<Series>,
+        tell: &impl Fn(&'static str),
+    ) -> Result<(), Error> {
         let id = self.id();
         let failed = |doing: &str, reason: String| Error::Machine {
             doing: format!(
@@ -90,11 +142,13 @@ impl Follower {
             .await
             .map_err(|reason| failed("reading the log of", reason))?;
         self.instance.disconnect().await;
-        let restarted = async {
-            self.instance.stop().await?;
-            self.instance.start().await
-        };
-        let restarted = restarted.await;
+        let stopped = self.instance.stop().await;
+        stopped.map_err(|error| failed("stopping", error.to_string()))?;
+        if let Some(series) = series {
+            tell("upgrading the copy");
+            self.host.upgrade(id, series).await?;
+        }
+        let restarted = self.instance.start().await;
         restarted.map_err(|error| failed("starting", error.to_string()))?;
         let begun =
             self.ask(async |host, server| host.servers.begin_to_follow(server, &position).await);

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use dormouse_driver::Check;
+use dormouse_driver::Place;
 use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::Order;
 use dormouse_types::{InstanceId, State};
@@ -23,10 +23,12 @@ use crate::instance::Instance;
 use crate::principal::Principal;
 use crate::status::{EventKind, Figures};
 use crate::time::{millis_since, now, within};
+pub use check::UpgradeCheck;
 pub use progress::MoveStatus;
 pub(crate) use progress::Moving;
 use progress::{Candidate, Files};
 
+mod check;
 pub(crate) mod expiry;
 pub(crate) mod progress;
 
@@ -47,6 +49,8 @@ const NEAR: u64 = 1;
 /// A move to be done.
 pub(crate) struct MoveOrder {
     pub(crate) database: Arc<Database>,
+    /// Where to; its series only if that is another one.
+    pub(crate) place: Place,
     /// How long the old files are kept.
     pub(crate) keep: Duration,
 }
@@ -115,8 +119,15 @@ impl Creator {
         if matches!(database.state(), State::Parked | State::Failed) {
             let generation = database.view().generation;
             moving.tell("copying its files");
-            let copy = self.copy_of(database, Check::Nothing).await?;
+            let copy = self.files_of(database, &order.place).await?;
             let host = Arc::clone(&self.context.host);
+            if let Some(series) = order.place.series {
+                moving.tell("upgrading the copy");
+                if let Err(error) = host.upgrade(copy.id, series).await {
+                    self.warm.discard(copy.id).await;
+                    return Err(error);
+                }
+            }
             let instance = Instance::new(host, copy.id, database.view().units);
             let instance = instance.of(database.instance);
             return Ok(Files::Asleep(instance, generation));
@@ -133,7 +144,7 @@ impl Creator {
         moving.keep_awake();
         let units = database.view().units;
         let tell = |stage| moving.tell(stage);
-        let follower = Follower::seed(self, database, units, tell).await?;
+        let follower = Follower::seed(self, database, units, &order.place, tell).await?;
         let id = follower.id();
         moving.tell("catching up");
         match self.catch_up(database, &follower).await {

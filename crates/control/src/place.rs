@@ -33,6 +33,40 @@ impl Host {
         })
     }
 
+    /// The root of an instance, if it is not the first.
+    pub(crate) fn root_of(&self, id: InstanceId) -> Option<PathBuf> {
+        let root = self.driver.place(id)?.root?;
+        let offer = self.driver.offer();
+        let is_first = offer.roots.first().is_some_and(|first| first.dir == root);
+        Some(root).filter(|_| !is_first)
+    }
+
+    /// The place of a replica of a primary, beside others in these roots: with the primary's server, in another root if
+    /// there is one, so that a lost disk does not take all of them. The root with the fewest of them and the most room is
+    /// the first choice.
+    pub(crate) fn place_of_replica(
+        &self,
+        primary: InstanceId,
+        others: &[Option<PathBuf>],
+    ) -> Place {
+        let offer = self.driver.offer();
+        let own = self.driver.place(primary).unwrap_or_default();
+        let there = |dir: &PathBuf| {
+            let same = |root: &Option<PathBuf>| root.as_ref() == Some(dir);
+            usize::from(same(&own.root)) * 10 + others.iter().filter(|root| same(root)).count()
+        };
+        let usable = offer.roots.iter().filter_map(|root| {
+            let disk = root.disk.as_ref().ok()?;
+            Some((there(&root.dir), std::cmp::Reverse(disk.free.0), &root.dir))
+        });
+        let chosen = usable.min().map(|(.., dir)| dir.clone());
+        let is_first = offer.roots.first().map(|root| &root.dir) == chosen.as_ref();
+        Place {
+            root: chosen.filter(|_| !is_first),
+            series: None,
+        }
+    }
+
     /// The version that a server gives in its greeting; that of the first if none is named.
     pub(crate) fn version(&self, series: Option<Series>) -> String {
         let offer = self.driver.offer();

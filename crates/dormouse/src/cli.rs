@@ -10,7 +10,7 @@ use dormouse_api::ErrorBody;
 use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
 use dormouse_types::{
     Bytes, Carry, CommitDurability, Cron, DatabaseName, Delay, Keep, Money, Month, NamesOrOff,
-    Networks, Pooling, Reads, ReplicaCount, Timetable, UnitRange,
+    Networks, Pooling, Reads, ReplicaCount, Series, Timetable, UnitRange,
 };
 
 pub(crate) mod user;
@@ -128,8 +128,10 @@ settings and the time at which it is dropped. Asks for the branch's name unless 
 Example:
   dormouse reset shop-test --yes")]
     Reset(DropArgs),
-    /// Move a database to another instance while it serves
+    /// Move a database to another data directory while it serves
     Move(MoveArgs),
+    /// Upgrade a database to a newer server while it serves
+    Upgrade(UpgradeArgs),
     /// Change the settings of a database
     Set(SetArgs),
     /// List the databases
@@ -360,19 +362,56 @@ server is restarted first, so that it keeps a log for the copy.
 Until the switch, the move can be cancelled, and nothing has changed if it fails.
 
 Examples:
-  dormouse move shop
-  dormouse move shop --keep 1d
+  dormouse move shop --to /disk2/dormouse
+  dormouse move shop --to /disk2/dormouse --keep 1d
   dormouse move shop --cancel")]
 pub(crate) struct MoveArgs {
     /// Name of the database
     pub(crate) name: DatabaseName,
+
+    /// The data directory to which it moves: the main one, or one of data_dirs in the configuration; without it, to new
+    /// files in the same one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
 
     /// Keep the files from which it moves for this long: 12h, 7d
     #[arg(long, value_name = "D")]
     pub(crate) keep: Option<Delay>,
 
     /// Cancel the move that is under way
-    #[arg(long, conflicts_with_all = ["keep"])]
+    #[arg(long, conflicts_with_all = ["keep", "to"])]
+    pub(crate) cancel: bool,
+}
+
+/// `upgrade`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A copy of the files is upgraded, and follows the database until it has everything; then it takes over as
+for `dormouse move`. The old files are kept for a day, unless --keep says something else. --check
+upgrades a copy, starts it, checks its tables and removes it; the database itself is not changed.
+
+Examples:
+  dormouse upgrade shop --to 11.8 --check
+  dormouse upgrade shop --to 11.8
+  dormouse upgrade shop --cancel")]
+pub(crate) struct UpgradeArgs {
+    /// Name of the database
+    pub(crate) name: DatabaseName,
+
+    /// The series of the server, one of [servers] in the configuration: 11.8
+    #[arg(long, value_name = "VERSION", required_unless_present = "cancel")]
+    pub(crate) to: Option<Series>,
+
+    /// Only try it, on a copy
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Keep the old files for this long: 0, 12h, 7d
+    #[arg(long, value_name = "D", default_value = "1d", conflicts_with = "check")]
+    pub(crate) keep: Delay,
+
+    /// Cancel the upgrade that is under way
+    #[arg(long, conflicts_with_all = ["check", "to"])]
     pub(crate) cancel: bool,
 }
 

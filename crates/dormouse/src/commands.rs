@@ -62,6 +62,7 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
                 output.result(&made, |colours| branch::shown(&made, colours))
             }
             Command::Move(args) => relocate::run(&client, args, output).await,
+            Command::Upgrade(args) => relocate::upgrade(&client, args, output).await,
             Command::Set(args) => set(&client, args, output).await,
             Command::Ls => {
                 let all = client.databases().await.map_err(told)?;

@@ -5,11 +5,11 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
-use dormouse_control::MoveDone;
+use dormouse_control::{MoveDone, Place, UpgradeCheck};
 
 use super::{By, Shared, endless, parse, read};
 use crate::error::Answer;
-use crate::model::MoveRequest;
+use crate::model::{MoveRequest, UpgradeCheckRequest};
 
 /// `POST /v1/databases/NAME/move`
 pub(super) async fn make(
@@ -22,12 +22,31 @@ pub(super) async fn make(
     let request: MoveRequest = read(body, "moves a database")?;
     let keep = request.keep.map(|keep| keep.duration().unwrap_or(FOREVER));
     let plane = caller.plane(&context);
-    let moved = async move { plane.moves().make(&name, keep.unwrap_or_default()).await };
+    let place = Place {
+        root: request.root,
+        series: request.version,
+    };
+    let keep = keep.unwrap_or_default();
+    let moved = async move { plane.moves().make(&name, place, keep).await };
     Ok(Json(endless(moved).await?))
 }
 
 /// What `never` means for files that are kept: a hundred years.
 const FOREVER: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 86_400);
+
+/// `POST /v1/databases/NAME/check-upgrade`
+pub(super) async fn check_upgrade(
+    State(context): Shared,
+    Extension(caller): By,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Json<UpgradeCheck>> {
+    let name = parse(&name)?;
+    let request: UpgradeCheckRequest = read(body, "checks an upgrade")?;
+    let plane = caller.plane(&context);
+    let checked = async move { plane.moves().check_upgrade(&name, request.version).await };
+    Ok(Json(endless(checked).await?))
+}
 
 /// `DELETE /v1/databases/NAME/move`
 pub(super) async fn cancel(

@@ -55,11 +55,7 @@ pub(super) async fn relocate(actor: &mut Actor, act: Act) -> Done {
             if actor.database.state() == State::Active {
                 let _ = candidate.paused.set(millis_since(began));
             }
-            let reason = format!(
-                "it moved from instance {} to {}",
-                former.id(),
-                actor.instance.id()
-            );
+            let reason = told(actor, &former);
             info!(reason, "moved");
             let act = Act {
                 reason: reason.into(),
@@ -75,6 +71,22 @@ pub(super) async fn relocate(actor: &mut Actor, act: Act) -> Done {
             Done::Refused(reasons)
         }
     }
+}
+
+/// What has moved where, for the ledger.
+fn told(actor: &Actor, former: &Instance) -> String {
+    let driver = &actor.context.host.driver;
+    let (from, to) = (former.id(), actor.instance.id());
+    let before = driver.place(from).unwrap_or_default();
+    let now = driver.place(to).unwrap_or_default();
+    let mut reason = format!("it moved from instance {from} to {to}");
+    if let Some(root) = now.root.filter(|root| before.root.as_ref() != Some(root)) {
+        reason.push_str(&format!(", in {}", root.display()));
+    }
+    if let Some(series) = now.series.filter(|series| before.series != Some(*series)) {
+        reason.push_str(&format!(", of MariaDB {series}"));
+    }
+    reason
 }
 
 /// Switches to a follower; returns the instance that was the primary.

@@ -1,6 +1,7 @@
 //! The task that keeps the replicas of one database.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -345,7 +346,8 @@ impl Keeper {
             return None;
         }
         let follows = self.database.view().incarnation();
-        let seeded = Follower::seed(&self.creator, &self.database, units, |_| {}).await;
+        let place = host.place_of_replica(self.database.seat(), &self.roots().await);
+        let seeded = Follower::seed(&self.creator, &self.database, units, &place, |_| {}).await;
         let follower = seeded
             .inspect_err(
                 |error| warn!(database = %self.database.name, %error, "cannot make a replica"),
@@ -367,6 +369,14 @@ impl Keeper {
         let member = Member::new(follower, follows);
         self.replicas.members.lock().await.push(member);
         Some(())
+    }
+
+    /// The data roots of those that there are.
+    async fn roots(&self) -> Vec<Option<PathBuf>> {
+        let driver = &self.creator.context.host.driver;
+        let members = self.replicas.members.lock().await;
+        let root = |one: &Member| driver.place(one.follower.id()).and_then(|place| place.root);
+        members.iter().map(root).collect()
     }
 
     async fn freeze(&self) {

@@ -1,14 +1,15 @@
-//! `dormouse move`.
+//! `dormouse move` and `dormouse upgrade`.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use dormouse_api::Client;
-use dormouse_api::model::{MoveDone, MoveRequest};
+use dormouse_api::model::{MoveDone, MoveRequest, UpgradeCheck, UpgradeCheckRequest};
+use dormouse_types::{DatabaseName, Series};
 
 use super::told;
 use crate::Outcome;
-use crate::cli::MoveArgs;
+use crate::cli::{MoveArgs, UpgradeArgs};
 use crate::output::Output;
 
 /// How often the progress is asked for.
@@ -17,11 +18,48 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) async fn run(client: &Client, args: MoveArgs, output: &Output) -> Outcome {
     let name = &args.name;
     if args.cancel {
-        client.cancel_move(name).await.map_err(told)?;
-        return output.result(&(), |_| format!("the move of {name} is cancelled"));
+        return cancel(client, name, output).await;
     }
-    let request = MoveRequest { keep: args.keep };
-    let moved = client.relocate(name, &request);
+    let request = MoveRequest {
+        root: args.to,
+        version: None,
+        keep: args.keep,
+    };
+    relocate(client, name, &request, output).await
+}
+
+/// `upgrade`
+pub(super) async fn upgrade(client: &Client, args: UpgradeArgs, output: &Output) -> Outcome {
+    let name = &args.name;
+    let Some(version) = args.to.filter(|_| !args.cancel) else {
+        return cancel(client, name, output).await;
+    };
+    if args.check {
+        let request = UpgradeCheckRequest { version };
+        let checked = client.check_upgrade(name, &request).await.map_err(told)?;
+        return output.result(&checked, |_| report(name.as_str(), version, &checked));
+    }
+    let request = MoveRequest {
+        root: None,
+        version: Some(version),
+        keep: Some(args.keep),
+    };
+    relocate(client, name, &request, output).await
+}
+
+async fn cancel(client: &Client, name: &DatabaseName, output: &Output) -> Outcome {
+    client.cancel_move(name).await.map_err(told)?;
+    output.result(&(), |_| format!("the move of {name} is cancelled"))
+}
+
+/// Moves it, and tells what is being done.
+async fn relocate(
+    client: &Client,
+    name: &DatabaseName,
+    request: &MoveRequest,
+    output: &Output,
+) -> Outcome {
+    let moved = client.relocate(name, request);
     tokio::pin!(moved);
     let mut last = String::new();
     let done = loop {
@@ -42,6 +80,28 @@ pub(super) async fn run(client: &Client, args: MoveArgs, output: &Output) -> Out
         }
     };
     output.result(&done, |_| shown(name.as_str(), &done))
+}
+
+fn report(name: &str, version: Series, checked: &UpgradeCheck) -> String {
+    let mut text = match checked.damaged.len() {
+        0 => format!(
+            "a copy of {name} was upgraded to {version} in {} ms; its tables are sound",
+            checked.upgrade_ms
+        ),
+        n => format!("a copy of {name} was upgraded to {version}; {n} tables are not sound there:"),
+    };
+    for damaged in &checked.damaged {
+        text.push_str("\n  ");
+        text.push_str(damaged);
+    }
+    if !checked.changed.is_empty() {
+        text.push_str("\nchanged in the server's own tables:");
+    }
+    for changed in &checked.changed {
+        text.push_str("\n  ");
+        text.push_str(changed);
+    }
+    text
 }
 
 fn shown(name: &str, done: &MoveDone) -> String {
