@@ -54,6 +54,82 @@ fn a_database_moves_under_load_and_no_client_notices() {
 }
 
 #[test]
+fn a_database_moves_to_another_data_directory_and_back() {
+    let dormouse = Dormouse::start_with(
+        "data_dirs = [\"{dir}/disk2\"]\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n",
+    );
+    let who = dormouse.create("shop", &["--units", "2..2"]);
+    let own = dormouse.data_dir().to_str().unwrap().to_owned();
+    let other = dormouse.dir().join("disk2").to_str().unwrap().to_owned();
+    load::make(&mut dormouse.connect(&who));
+    load::run(&dormouse, &who, 4, || {
+        for dir in [&other, &own, &other] {
+            let _ = dormouse.json(&["move", "shop", "--to", dir]);
+            assert_eq!(dormouse.show("shop")["root"], **dir);
+        }
+    });
+    let _ = dormouse.json(&["park", "shop"]);
+    let _ = dormouse.json(&["move", "shop", "--to", &own]);
+    let shown = dormouse.show("shop");
+    assert_eq!(
+        (&shown["root"], &shown["state"]),
+        (&own.into(), &"parked".into()),
+        "{shown}"
+    );
+    let (moved, why) = output_of(&mut dormouse.command(&["move", "shop", "--to", "/nowhere"]));
+    assert!(
+        !moved && why.contains("none of the data directories"),
+        "{why}"
+    );
+    let mut client = dormouse.connect(&who);
+    assert_eq!(
+        client.query("SELECT COUNT(*) FROM app.account").value(),
+        "4"
+    );
+}
+
+/// Skipped where there is no second server.
+#[test]
+fn a_database_is_upgraded_under_load_and_no_client_notices() {
+    let older = std::env::var("DORMOUSE_TEST_MARIADBD").unwrap_or_default();
+    let Some(newer) = std::env::var("DORMOUSE_TEST_MARIADBD_118")
+        .ok()
+        .filter(|newer| *newer != older)
+    else {
+        return;
+    };
+    let dormouse = Dormouse::start_with(&format!(
+        "[servers]\n\"11.8\" = \"{newer}\"\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n"
+    ));
+    let who = dormouse.create("shop", &["--units", "2..2"]);
+    load::make(&mut dormouse.connect(&who));
+    let before = seat(&dormouse);
+    let checked = dormouse.json(&["upgrade", "shop", "--to", "11.8", "--check"]);
+    assert_eq!(checked["damaged"], serde_json::json!([]), "{checked}");
+    assert_eq!(seat(&dormouse), before);
+    load::run(&dormouse, &who, 4, || {
+        let _ = dormouse.json(&["upgrade", "shop", "--to", "11.8", "--keep", "0"]);
+    });
+    assert_eq!(dormouse.show("shop")["version"], "11.8");
+    let mut client = dormouse.connect(&who);
+    let version = client.query("SELECT VERSION()").value();
+    assert!(version.starts_with("11.8"), "{version}");
+    let (done, why) = output_of(&mut dormouse.command(&["upgrade", "shop", "--to", "10.11"]));
+    assert!(!done && why.contains("older"), "{why}");
+    // one that sleeps is upgraded asleep
+    let old = dormouse.create("blog", &[]);
+    let mut client = dormouse.connect(&old);
+    client.query("CREATE DATABASE app").ok();
+    client.query("CREATE TABLE app.t (n INT PRIMARY KEY)").ok();
+    client.query("INSERT INTO app.t VALUES (7)").ok();
+    let _ = dormouse.json(&["park", "blog"]);
+    let _ = dormouse.json(&["upgrade", "blog", "--to", "11.8"]);
+    assert_eq!(dormouse.state("blog"), "parked");
+    assert_eq!(client.query("SELECT n FROM app.t").value(), "7");
+    assert!(client.query("SELECT VERSION()").value().starts_with("11.8"));
+}
+
+#[test]
 fn what_a_server_has_is_there_after_a_move() {
     let dormouse = awake();
     let who = dormouse.create("shop", &[]);

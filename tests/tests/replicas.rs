@@ -91,7 +91,11 @@ fn replicas_follow_and_sleep_and_wake_with_their_database() {
         .query("INSERT INTO app.t SELECT seq FROM app.t, seq_2_to_5000")
         .ok();
     let _ = dormouse.json(&["park", "shop"]);
-    assert_eq!(dormouse.show("shop")["followers"][0]["doing"], "asleep");
+    process::until("the replicas sleep", || {
+        followers(&dormouse)
+            .iter()
+            .all(|one| one["doing"] == "asleep")
+    });
     process::until("no server of it runs", || {
         let has = |id: u64| process::mentioning(&directory(&dormouse, id)).is_empty();
         own.iter().all(|id| has(*id))

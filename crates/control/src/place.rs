@@ -33,14 +33,6 @@ impl Host {
         })
     }
 
-    /// The root of an instance, if it is not the first.
-    pub(crate) fn root_of(&self, id: InstanceId) -> Option<PathBuf> {
-        let root = self.driver.place(id)?.root?;
-        let offer = self.driver.offer();
-        let is_first = offer.roots.first().is_some_and(|first| first.dir == root);
-        Some(root).filter(|_| !is_first)
-    }
-
     /// The place of a replica of a primary, beside others in these roots: with the primary's server, in another root if
     /// there is one, so that a lost disk does not take all of them. The root with the fewest of them and the most room is
     /// the first choice.
@@ -59,10 +51,8 @@ impl Host {
             let disk = root.disk.as_ref().ok()?;
             Some((there(&root.dir), std::cmp::Reverse(disk.free.0), &root.dir))
         });
-        let chosen = usable.min().map(|(.., dir)| dir.clone());
-        let is_first = offer.roots.first().map(|root| &root.dir) == chosen.as_ref();
         Place {
-            root: chosen.filter(|_| !is_first),
+            root: usable.min().map(|(.., dir)| dir.clone()),
             series: None,
         }
     }

@@ -37,8 +37,9 @@ pub(crate) fn run(dormouse: &Dormouse, who: &Created, clients: u64, meanwhile: i
         let all: Vec<_> = (0..clients)
             .map(|id| scope.spawn(move || one(id)))
             .collect();
+        let ends = Ends(ended);
         meanwhile();
-        ended.store(true, Ordering::Relaxed);
+        drop(ends);
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
     for (id, done) in done.into_iter().enumerate() {
@@ -49,6 +50,15 @@ pub(crate) fn run(dormouse: &Dormouse, who: &Created, clients: u64, meanwhile: i
         ));
         assert!(done > 0, "client {id} did nothing");
         assert_eq!((has, noted), (done, done), "client {id}");
+    }
+}
+
+/// Ends the clients when it is dropped, also by a failure.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

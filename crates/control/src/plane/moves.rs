@@ -94,11 +94,9 @@ impl Moves<'_> {
             )));
         }
         // checks that both are there
-        let checked = host.new_place(wish)?;
-        let root = match &wish.root {
-            Some(_) => checked.root,
-            None => host.root_of(database.seat()),
-        };
+        host.new_place(wish)?;
+        // a copy without one is made in the root of its origin
+        let root = wish.root.clone();
         Ok(Place { root, series })
     }
 
