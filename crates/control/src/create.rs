@@ -23,7 +23,6 @@ use crate::instance::{Instance, Unmet};
 use crate::meter::{Meter, Seen, SharedMeter};
 use crate::principal::Principal;
 use crate::random;
-use crate::replicas;
 use crate::status::{Created, EventKind, Figures};
 use crate::time::{millis, millis_since, now, within};
 use crate::understudy::Understudies;
@@ -269,7 +268,9 @@ impl Creator {
             context.doors.open(&name, target);
         }
         context.storage.database_woke();
-        replicas::keep::begin(self, &database, Vec::new());
+        if database.spec().replicas.get() > 0 {
+            context.wants_replicas.add(&name);
+        }
         self.understudies.want(&context.tasks, database.seat());
         let actor = Actor::made(Arc::clone(context), database, instance, seen);
         context.tasks.spawn(turn::run(actor, false));

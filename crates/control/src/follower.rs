@@ -1,113 +1,24 @@
-//! An instance that follows the primary of a database: a copy of its files, which applies the primary's log.
-//!
-//! The first start of a copy recovers it with the log that it has of the primary; the last transaction in there is where it
-//! follows on. The second start begins a log of its own, with the primary's transactions under their own names, so that
-//! others can follow it in turn.
+//! An instance that follows the server of another one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_driver::{Check, History, Place};
-use dormouse_types::{InstanceId, Series, Units};
+use dormouse_types::InstanceId;
 
-use crate::branches::Copy;
-use crate::create::Creator;
-use crate::database::Database;
-use crate::error::Error;
 use crate::instance::Instance;
 use crate::instance::host::Host;
 use crate::servers::{Following, Server, ServerError};
 use crate::time::within;
 
-/// An instance that follows the primary of a database.
+/// An instance that follows the primary of a database. [`seed`](crate::seed) makes it.
 pub(crate) struct Follower {
     pub(crate) instance: Instance,
     host: Arc<Host>,
 }
 
-impl Creator {
-    /// A new instance in this place with a copy of the files of a database, as its present server left them: an upgrade
-    /// comes later.
-    pub(crate) async fn files_of(
-        &self,
-        database: &Arc<Database>,
-        place: &Place,
-    ) -> Result<Copy, Error> {
-        let host = &self.context.host;
-        let version = match place.series {
-            Some(series) => host.version(Some(series)),
-            None => host.version_of(database.seat()),
-        };
-        let present = host.driver.place(database.seat()).unwrap_or_default();
-        let there = Place {
-            root: place.root.clone(),
-            series: present.series,
-        };
-        self.copy_to(database, Check::Nothing, &there, version)
-            .await
-    }
-}
-
-impl Host {
-    /// Makes the files of a stopped instance those of a newer server; returns what was changed.
-    pub(crate) async fn upgrade(
-        &self,
-        id: InstanceId,
-        series: Series,
-    ) -> Result<Vec<String>, Error> {
-        let upgraded = async {
-            self.driver.change_series(id, series).await?;
-            // a log of this would part it from the server that it follows
-            self.driver.upgrade(id, History::Off).await
-        };
-        let limit = self.deadlines.start;
-        within(limit, upgraded)
-            .await
-            .map_err(|error| Error::Machine {
-                doing: format!("upgrading instance {id} to MariaDB {series}"),
-                reason: error.to_string(),
-            })
-    }
-}
-
 impl Follower {
-    /// Copies the files of a database that is awake and keeps a log, and lets the copy follow it. `tell` is called with what
-    /// it does. If that fails, nothing is left.
-    pub(crate) async fn seed(
-        creator: &Creator,
-        database: &Arc<Database>,
-        units: Units,
-        place: &Place,
-        tell: impl Fn(&'static str),
-    ) -> Result<Self, Error> {
-        tell("copying its files");
-        let copy = creator.files_of(database, place).await?;
-        let host = Arc::clone(&creator.context.host);
-        let instance = Instance::new(Arc::clone(&host), copy.id, units);
-        let mut follower = Self {
-            instance: instance.of(database.instance),
-            host,
-        };
-        tell("starting the copy");
-        let begun = async {
-            let _admitted = creator
-                .context
-                .admission
-                .start(crate::admission::Importance::Background)
-                .await?;
-            follower.begin(database, place.series, &tell).await
-        };
-        match begun.await {
-            Ok(()) => Ok(follower),
-            Err(error) => {
-                creator.warm.discard(copy.id).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// One that was found in the catalog.
-    pub(crate) fn found(instance: Instance, host: Arc<Host>) -> Self {
+    /// With an instance whose files have what a follower needs.
+    pub(crate) fn new(instance: Instance, host: Arc<Host>) -> Self {
         Self { instance, host }
     }
 
@@ -120,60 +31,19 @@ impl Follower {
         self.instance.server()
     }
 
-    async fn begin(
-        &mut self,
-        database: &Database,
-        series: Option<Series>,
-        tell: &impl Fn(&'static str),
-    ) -> Result<(), Error> {
-        let id = self.id();
-        let failed = |doing: &str, reason: String| Error::Machine {
-            doing: format!(
-                "{doing} instance {id}, which is to follow '{}'",
-                database.name
-            ),
-            reason,
-        };
-        self.instance.set_follows();
-        let started = self.instance.start().await;
-        started.map_err(|error| failed("starting", error.to_string()))?;
-        let position = self.ask(async |host, server| host.servers.logged(server).await);
-        let position = position
-            .await
-            .map_err(|reason| failed("reading the log of", reason))?;
-        self.instance.disconnect().await;
-        let stopped = self.instance.stop().await;
-        stopped.map_err(|error| failed("stopping", error.to_string()))?;
-        if let Some(series) = series {
-            tell("upgrading the copy");
-            self.host.upgrade(id, series).await?;
-        }
-        let restarted = self.instance.start().await;
-        restarted.map_err(|error| failed("starting", error.to_string()))?;
-        let begun =
-            self.ask(async |host, server| host.servers.begin_to_follow(server, &position).await);
-        begun.await.map_err(|reason| failed("preparing", reason))?;
-        self.follow(database).await
-    }
-
-    /// Follows the server that the database has now.
-    pub(crate) async fn follow(&self, database: &Database) -> Result<(), Error> {
-        let id = self.id();
-        let failed = |reason: String| Error::Machine {
-            doing: format!("letting instance {id} follow '{}'", database.name),
-            reason,
-        };
-        let source = database.server();
-        let source = source.map_err(|error| failed(error.to_string()))?;
-        let feed = self.host.driver.feed(id, source.instance, &source.endpoint);
+    /// Follows this server from now on, from where it is.
+    pub(crate) async fn follow(&self, source: &Server) -> Result<(), String> {
+        let feed = self
+            .host
+            .driver
+            .feed(self.id(), source.instance, &source.endpoint);
         let upstream = within(self.host.deadlines.ask, feed).await;
-        let upstream = upstream.map_err(|error| failed(error.to_string()))?;
+        let upstream = upstream.map_err(|error| error.to_string())?;
         self.ask(async |host, server| {
             let (address, password) = (upstream.address, upstream.password.as_str());
             host.servers.follow(server, address, password).await
         })
         .await
-        .map_err(failed)
     }
 
     /// How far it is.
@@ -189,7 +59,8 @@ impl Follower {
         reaches.await.map_err(|error| error.to_string())
     }
 
-    async fn ask<T>(
+    /// Asks its server.
+    pub(crate) async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(&Host, &Server) -> Result<T, ServerError>,
     ) -> Result<T, String> {

@@ -21,14 +21,12 @@ use crate::error::Error;
 use crate::follower::Follower;
 use crate::instance::Instance;
 use crate::principal::Principal;
+use crate::seed::{files_of, seed, upgrade};
 use crate::status::{EventKind, Figures};
 use crate::time::{millis_since, now, within};
-pub use check::UpgradeCheck;
-pub use progress::MoveStatus;
-pub(crate) use progress::Moving;
-use progress::{Candidate, Files};
+use progress::{Candidate, Files, Moving};
 
-mod check;
+pub(crate) mod check;
 pub(crate) mod expiry;
 pub(crate) mod progress;
 
@@ -119,11 +117,11 @@ impl Creator {
         if matches!(database.state(), State::Parked | State::Failed) {
             let generation = database.view().generation;
             moving.tell("copying its files");
-            let copy = self.files_of(database, &order.place).await?;
+            let copy = files_of(self, database, &order.place).await?;
             let host = Arc::clone(&self.context.host);
             if let Some(series) = order.place.series {
                 moving.tell("upgrading the copy");
-                if let Err(error) = host.upgrade(copy.id, series).await {
+                if let Err(error) = upgrade(&host, copy.id, series).await {
                     self.warm.discard(copy.id).await;
                     return Err(error);
                 }
@@ -144,7 +142,7 @@ impl Creator {
         moving.keep_awake();
         let units = database.view().units;
         let tell = |stage| moving.tell(stage);
-        let follower = Follower::seed(self, database, units, &order.place, tell).await?;
+        let follower = seed(self, database, units, &order.place, tell).await?;
         let id = follower.id();
         moving.tell("catching up");
         match self.catch_up(database, &follower).await {
@@ -204,7 +202,10 @@ impl Creator {
             let present = database.view().incarnation();
             if present != source && present.is_some() {
                 // its server died, and another one runs
-                follower.follow(database).await?;
+                let server = database
+                    .server()
+                    .map_err(|error| failed(error.to_string()))?;
+                follower.follow(&server).await.map_err(failed)?;
                 source = present;
             }
             let progress = follower.progress().await.map_err(failed)?;

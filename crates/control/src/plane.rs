@@ -22,7 +22,6 @@ use crate::doors::Doors;
 use crate::error::Error;
 use crate::history::watch::store_rest;
 use crate::principal::Principal;
-use crate::replicas;
 use crate::servers::Servers;
 use crate::startup::{self, Started};
 use crate::status::{Created, Event, EventFilter, Status};
@@ -289,9 +288,9 @@ impl Plane {
         if before != after
             && let Some(database) = self.context.registry.find(name)
         {
-            replicas::keep::begin(&self.creator, &database, Vec::new());
-            if let Some(replicas) = database.replicas() {
-                replicas.wake();
+            match database.replicas() {
+                Some(replicas) => replicas.wake(),
+                None => self.context.wants_replicas.add(name),
             }
         }
         if before.keeps_log() == after.keeps_log() || status.state == State::Parked {

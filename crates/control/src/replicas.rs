@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dormouse_driver::Run;
-use dormouse_types::{Incarnation, InstanceId};
+use dormouse_types::{DatabaseName, Incarnation, InstanceId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tracing::{info, warn};
@@ -30,6 +30,36 @@ pub(crate) struct Replicas {
     seen: Mutex<Vec<ReplicaStatus>>,
     /// The events of the primary, when they were last read: replication does not tell their states.
     events: Mutex<EventStates>,
+}
+
+/// The databases that want replicas and have none yet.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    names: Mutex<Vec<DatabaseName>>,
+    added: Notify,
+}
+
+impl Wanted {
+    /// This one wants some.
+    pub(crate) fn add(&self, name: &DatabaseName) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.push(name.clone());
+        self.added.notify_one();
+    }
+
+    /// Waits for one.
+    async fn next(&self) -> DatabaseName {
+        loop {
+            let name = {
+                let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+                names.pop()
+            };
+            match name {
+                Some(name) => return name,
+                None => self.added.notified().await,
+            }
+        }
+    }
 }
 
 /// A replica.

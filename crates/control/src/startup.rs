@@ -185,6 +185,7 @@ fn assemble(
         metering,
         storage,
         backups,
+        wants_replicas: replicas::Wanted::default(),
         histories: Histories::new(config.archive_every),
         tasks,
         data_dir: config.data_dir.clone(),
@@ -432,6 +433,7 @@ fn spawn_background(creator: &Creator, instances: Vec<InstanceId>) {
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
     creator.understudies.keep(tasks);
     tasks.spawn(moves::expiry::watch(creator.clone()));
+    tasks.spawn(replicas::keep::watch(creator.clone()));
     let understudies = Arc::clone(&creator.understudies);
     let until = ends();
     tasks.spawn(async move { understudies.want_all(&until, of).await });

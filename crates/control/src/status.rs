@@ -10,7 +10,7 @@ use dormouse_types::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::moves::MoveStatus;
+use crate::moves::progress::MoveStatus;
 use crate::replicas::ReplicaStatus;
 
 /// A new database.

@@ -16,6 +16,7 @@ use crate::history::state::Histories;
 use crate::instance::host::Host;
 use crate::metering::Metering;
 use crate::registry::Registry;
+use crate::replicas::Wanted;
 use crate::storage::Storage;
 use crate::tasks::Tasks;
 
@@ -30,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) storage: Arc<Storage>,
     pub(crate) backups: Arc<Backups>,
     pub(crate) histories: Histories,
+    pub(crate) wants_replicas: Wanted,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) data_dir: PathBuf,
     pub(crate) calendar: Calendar,

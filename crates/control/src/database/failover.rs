@@ -12,8 +12,7 @@ use jiff::Timestamp;
 use tracing::{error, info, warn};
 
 use super::actor::Actor;
-use super::relocate;
-use super::wake;
+use super::{globals, relocate};
 use crate::catalog::{Change, Moved};
 use crate::time::{now, within};
 
@@ -82,7 +81,7 @@ pub(super) async fn fail_over(actor: &mut Actor, lost: &str) -> bool {
         reason: reason.into(),
     };
     actor.record(from, &act, began, None).await;
-    wake::record_lost_globals(actor, &globals_lost).await;
+    globals::record_lost(actor, &globals_lost).await;
     discard(actor, former.id());
     replicas.wake();
     true

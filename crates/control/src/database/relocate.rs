@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use super::View;
 use super::actor::{Actor, Done, Hitch};
 use super::park::describe;
-use super::{busy, notes, wake};
+use super::{busy, globals, notes};
 use crate::catalog::{Change, Durability, Moved};
 use crate::follower::Follower;
 use crate::instance::Instance;
@@ -220,7 +220,7 @@ async fn take_over(
     actor.instance.disconnect().await;
     let former = sit(actor, follower.instance);
     serve(actor).await;
-    wake::record_lost_globals(actor, &lost).await;
+    globals::record_lost(actor, &lost).await;
     if let Some(replicas) = actor.database.replicas() {
         replicas.wake();
     }

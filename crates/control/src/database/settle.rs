@@ -8,7 +8,7 @@ use dormouse_types::State;
 use tracing::warn;
 
 use super::actor::{Actor, Done, PAUSE};
-use super::{rights, wake};
+use super::{globals, rights, wake};
 use crate::instance::Unmet;
 use crate::time::{now, within};
 
@@ -27,14 +27,14 @@ pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
                 return not_serving(actor, unmet, began).await;
             }
             unfence(actor).await;
-            let lost = wake::restore_missing_globals(actor).await;
+            let lost = globals::restore_missing(actor).await;
             actor.begin_intent();
             if let Err(error) = actor.write_intent().await {
                 return wake::not_written(actor, error, began).await;
             }
             actor.open(&act.reason);
             actor.warm_up();
-            wake::record_lost_globals(actor, &lost).await;
+            globals::record_lost(actor, &lost).await;
         }
         State::Suspended | State::Parked => {
             actor.shut_by_force();

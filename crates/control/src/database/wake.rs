@@ -11,7 +11,7 @@ use tokio::sync::SemaphorePermit;
 use tracing::{error, warn};
 
 use super::actor::{Actor, Done, Failure, PAUSE};
-use super::{Rare, failover, rights, scale};
+use super::{Rare, failover, globals, rights, scale};
 use crate::admission::{Admission, Importance};
 use crate::error::Error;
 use crate::instance::Unmet;
@@ -71,7 +71,7 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     acknowledge(actor).await;
     actor.failures = actor.failures.started(now());
     actor.instance.count_from_start();
-    let lost = restore_globals(actor).await;
+    let lost = globals::restore(actor).await;
     drop(admitted);
     if let Err(error) = actor.write_intent().await {
         return not_written(actor, error, began).await;
@@ -85,7 +85,7 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
         let entry = scale::entry(actor, EventKind::Scaled, Cause::Load, &reason, sizes, began);
         actor.write_entry(entry).await;
     }
-    record_lost_globals(actor, &lost).await;
+    globals::record_lost(actor, &lost).await;
     Done::Again
 }
 
@@ -154,59 +154,6 @@ pub(super) async fn not_written(actor: &mut Actor, error: Error, began: Instant)
         .record_not_done(State::Active, Cause::Failed, &error, began)
         .await;
     Done::Again
-}
-
-/// Sets the global variables that statements had set before the park; returns those that could not be set.
-pub(super) async fn restore_globals(actor: &Actor) -> Vec<String> {
-    let noted = actor.database.view().noted;
-    if noted.globals.is_empty() {
-        return Vec::new();
-    }
-    let host = &actor.context.host;
-    let all = async {
-        let server = actor.instance.server()?;
-        host.servers.apply_globals(&server, &noted.globals).await
-    };
-    within(host.deadlines.ask, all)
-        .await
-        .unwrap_or_else(|error| vec![error.to_string()])
-}
-
-/// Sets the noted global variables that no statement has set on the running server; returns those that could
-/// not be set. Dormouse may have been killed after it started this server and before it restored them. The others
-/// keep their values, which may be newer than the note.
-pub(super) async fn restore_missing_globals(actor: &Actor) -> Vec<String> {
-    let noted = actor.database.view().noted;
-    if noted.globals.is_empty() {
-        return Vec::new();
-    }
-    let host = &actor.context.host;
-    let all = async {
-        let server = actor.instance.server()?;
-        let set = host.servers.snapshot(&server).await?.globals;
-        let is_missing = |name: &str| set.iter().all(|(other, _)| other != name);
-        let missing = noted.globals.iter().filter(|(name, _)| is_missing(name));
-        let missing: Vec<_> = missing.cloned().collect();
-        if missing.is_empty() {
-            return Ok(Vec::new());
-        }
-        host.servers.apply_globals(&server, &missing).await
-    };
-    within(host.deadlines.ask, all)
-        .await
-        .unwrap_or_else(|error| vec![error.to_string()])
-}
-
-/// Writes to the log and the ledger which global variables could not be restored.
-pub(super) async fn record_lost_globals(actor: &mut Actor, lost: &[String]) {
-    if lost.is_empty() {
-        return;
-    }
-    let reason = format!("not set again after the start: {}", lost.join("; "));
-    warn!(reason, "global variables were lost");
-    actor
-        .record_not_done(State::Active, Cause::Failed, &reason, now())
-        .await;
 }
 
 /// Lets the frozen server run and opens the door. The intent is written meanwhile; the door does not wait for

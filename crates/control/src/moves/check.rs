@@ -11,6 +11,7 @@ use crate::create::{Creator, to_its_end};
 use crate::database::Database;
 use crate::error::Error;
 use crate::instance::Instance;
+use crate::seed::{files_of, upgrade};
 use crate::time::{millis_since, now, within};
 
 /// What an upgrade would do.
@@ -24,57 +25,59 @@ pub struct UpgradeCheck {
     pub upgrade_ms: u64,
 }
 
-impl Creator {
-    /// Upgrades a copy of a database, starts it, checks its tables, and removes it.
-    pub(crate) async fn check_upgrade(
-        self,
-        database: Arc<Database>,
-        place: Place,
-    ) -> Result<UpgradeCheck, Error> {
-        let work = async move {
-            self.check_disk(&database.name)?;
-            let copy = self.files_of(&database, &place).await?;
-            let checked = self.check_copy(&database, copy.id, &place).await;
-            self.warm.discard(copy.id).await;
-            checked
-        };
-        to_its_end(work).await
-    }
+/// Upgrades a copy of a database, starts it, checks its tables, and removes it.
+pub(crate) async fn check_upgrade(
+    creator: Creator,
+    database: Arc<Database>,
+    place: Place,
+) -> Result<UpgradeCheck, Error> {
+    let work = async move {
+        creator.check_disk(&database.name)?;
+        let copy = files_of(&creator, &database, &place).await?;
+        let checked = check_copy(&creator, &database, copy.id, &place).await;
+        creator.warm.discard(copy.id).await;
+        checked
+    };
+    to_its_end(work).await
+}
 
-    async fn check_copy(
-        &self,
-        database: &Database,
-        id: InstanceId,
-        place: &Place,
-    ) -> Result<UpgradeCheck, Error> {
-        let host = &self.context.host;
-        let began = now();
-        let changed = match place.series {
-            Some(series) => host.upgrade(id, series).await?,
-            None => Vec::new(),
-        };
-        let upgrade_ms = millis_since(began);
-        let server = |reason: String| Error::Server {
-            database: database.name.clone(),
-            reason: format!("the upgraded copy: {reason}"),
-        };
-        let units = database.view().units;
-        let mut instance = Instance::new(Arc::clone(host), id, units).of(database.instance);
-        // nothing of the database may run in it
-        instance.set_follows();
-        let admitted = self.context.admission.start(Importance::Background).await?;
-        let started = instance.start().await;
-        started.map_err(|error| server(error.to_string()))?;
-        drop(admitted);
-        let checked = within(host.deadlines.start, async {
-            host.servers.check(&instance.server()?).await
-        });
-        let damaged = checked.await.map_err(|error| server(error.to_string()))?;
-        instance.disconnect().await;
-        Ok(UpgradeCheck {
-            changed,
-            damaged,
-            upgrade_ms,
-        })
-    }
+async fn check_copy(
+    creator: &Creator,
+    database: &Database,
+    id: InstanceId,
+    place: &Place,
+) -> Result<UpgradeCheck, Error> {
+    let host = &creator.context.host;
+    let began = now();
+    let changed = match place.series {
+        Some(series) => upgrade(host, id, series).await?,
+        None => Vec::new(),
+    };
+    let upgrade_ms = millis_since(began);
+    let server = |reason: String| Error::Server {
+        database: database.name.clone(),
+        reason: format!("the upgraded copy: {reason}"),
+    };
+    let units = database.view().units;
+    let mut instance = Instance::new(Arc::clone(host), id, units).of(database.instance);
+    // nothing of the database may run in it
+    instance.set_follows();
+    let admitted = creator
+        .context
+        .admission
+        .start(Importance::Background)
+        .await?;
+    let started = instance.start().await;
+    started.map_err(|error| server(error.to_string()))?;
+    drop(admitted);
+    let checked = within(host.deadlines.start, async {
+        host.servers.check(&instance.server()?).await
+    });
+    let damaged = checked.await.map_err(|error| server(error.to_string()))?;
+    instance.disconnect().await;
+    Ok(UpgradeCheck {
+        changed,
+        damaged,
+        upgrade_ms,
+    })
 }

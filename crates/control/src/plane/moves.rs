@@ -8,7 +8,8 @@ use dormouse_types::{DatabaseName, Series};
 use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
-use crate::moves::{MoveDone, MoveOrder, UpgradeCheck};
+use crate::moves::check::{UpgradeCheck, check_upgrade};
+use crate::moves::{MoveDone, MoveOrder};
 use crate::principal::Principal;
 
 /// Moves of databases.
@@ -76,7 +77,7 @@ impl Moves<'_> {
         };
         let place = self.place(&database, &wish)?;
         let creator = self.creator.clone();
-        creator.check_upgrade(database, place).await
+        check_upgrade(creator, database, place).await
     }
 
     /// Where it moves, with the series only if that is another one.

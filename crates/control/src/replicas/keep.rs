@@ -15,6 +15,7 @@ use crate::create::Creator;
 use crate::database::Database;
 use crate::follower::Follower;
 use crate::instance::Instance;
+use crate::seed::seed;
 use crate::servers::Server;
 use crate::time::{Late, now, within};
 
@@ -33,6 +34,20 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// How often logs are removed that nobody needs.
 const PURGE: Duration = Duration::from_secs(30);
 
+/// Keeps the replicas of databases that want some, until Dormouse stops.
+pub(crate) async fn watch(creator: Creator) {
+    let context = Arc::clone(&creator.context);
+    loop {
+        let name = tokio::select! {
+            name = context.wants_replicas.next() => name,
+            () = context.tasks.ending() => return,
+        };
+        if let Some(database) = context.registry.find(&name) {
+            begin(&creator, &database, Vec::new());
+        }
+    }
+}
+
 /// Keeps the replicas of a database from now on, if its settings or the catalog have some and that is not done yet.
 pub(crate) fn begin(creator: &Creator, database: &Arc<Database>, found: Vec<InstanceId>) {
     if database.spec().replicas.get() == 0 && found.is_empty() {
@@ -42,7 +57,7 @@ pub(crate) fn begin(creator: &Creator, database: &Arc<Database>, found: Vec<Inst
     let members = found.into_iter().map(|id| {
         let instance = Instance::new(Arc::clone(host), id, database.view().units);
         let instance = instance.of(database.instance);
-        Member::new(Follower::found(instance, Arc::clone(host)), None)
+        Member::new(Follower::new(instance, Arc::clone(host)), None)
     });
     let Some(replicas) = database.begin_replicas(members.collect()) else {
         return;
@@ -243,13 +258,15 @@ impl Keeper {
         }
         let primary = self.database.view().incarnation();
         if member.follows != primary || primary.is_none() {
-            match member.follower.follow(&self.database).await {
+            let source = self.database.server().map_err(|error| error.to_string());
+            let follows = async { member.follower.follow(&source?).await };
+            match follows.await {
                 Ok(()) => member.follows = primary,
                 Err(error) => {
                     warn!(%instance, %error, "a replica cannot follow");
                     // its port may be lost with an earlier Dormouse: a new server has another one
                     member.stop().await;
-                    return status(ReplicaDoing::CatchingUp, Some(error.to_string()));
+                    return status(ReplicaDoing::CatchingUp, Some(error));
                 }
             }
         }
@@ -347,7 +364,7 @@ impl Keeper {
         }
         let follows = self.database.view().incarnation();
         let place = host.place_of_replica(self.database.seat(), &self.roots().await);
-        let seeded = Follower::seed(&self.creator, &self.database, units, &place, |_| {}).await;
+        let seeded = seed(&self.creator, &self.database, units, &place, |_| {}).await;
         let follower = seeded
             .inspect_err(
                 |error| warn!(database = %self.database.name, %error, "cannot make a replica"),
