@@ -131,32 +131,25 @@ const LEFT: [&str; 5] = [
 #[test]
 fn a_kill_leaves_what_it_leaves_on_a_server() {
     let world = world();
-    let prepared = |client: &mut Client, id: i64| {
+    let kill = |client: &mut Client, command, argument: &[u8]| {
+        if command != Command::StmtExecute {
+            return whole(client, command, argument);
+        }
         let statement = client.prepare("KILL QUERY ?").to_le_bytes();
-        let execution = [
-            &statement[..],
-            &[0, 1, 0, 0, 0, 0, 1, 8, 0],
-            &id.to_le_bytes(),
-        ];
-        whole(client, Command::StmtExecute, &execution.concat())
+        // a parameter that is a LONGLONG
+        let head = [0, 1, 0, 0, 0, 0, 1, 8, 0];
+        whole(client, command, &[&statement[..], &head, argument].concat())
     };
+    let none = 999_999_999_i64.to_le_bytes();
+    let kills: [(Command, &[u8]); 5] = [
+        (Command::Query, b"KILL 999999999"),
+        (Command::Query, b"KILL QUERY 0"),
+        (Command::Query, b"KILL USER nobody"),
+        (Command::ProcessKill, &none[..4]),
+        (Command::StmtExecute, &none),
+    ];
     for awake in [false, true] {
-        let kills: [(&str, &dyn Fn(&mut Client) -> Vec<u8>); 5] = [
-            ("KILL 999999999", &|client| {
-                whole(client, Command::Query, b"KILL 999999999")
-            }),
-            ("KILL QUERY 0", &|client| {
-                whole(client, Command::Query, b"KILL QUERY 0")
-            }),
-            ("COM_PROCESS_KILL", &|client| {
-                whole(client, Command::ProcessKill, &999_999_999_u32.to_le_bytes())
-            }),
-            ("KILL QUERY ?", &|client| prepared(client, 999_999_999)),
-            ("KILL USER nobody", &|client| {
-                whole(client, Command::Query, b"KILL USER nobody")
-            }),
-        ];
-        for (name, kill) in kills {
+        for (command, argument) in kills {
             for left in LEFT {
                 let mut pair = Pair::new(&world, kinds()[1]);
                 if awake && left.contains("ROW_COUNT") {
@@ -166,7 +159,8 @@ fn a_kill_leaves_what_it_leaves_on_a_server() {
                 } else {
                     world.sleep();
                 }
-                pair.alike(format!("{name}, awake: {awake}"), kill);
+                let what = format!("{command:?} {}, awake: {awake}", argument.escape_ascii());
+                pair.alike(what, |client| kill(client, command, argument));
                 // in the list, all texts have one collation
                 let [expected, found] = pair.clients.each_mut().map(|client| client.query(left));
                 assert_eq!(found, expected, "{left} after {}", pair.history);
