@@ -9,6 +9,8 @@
     reason = "a helper that fails fails its test"
 )]
 
+#[path = "sleeping/by_hand.rs"]
+mod by_hand;
 #[path = "sleeping/generate.rs"]
 mod generate;
 #[path = "understudy/refused.rs"]

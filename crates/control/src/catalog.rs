@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dormouse_types::{DatabaseName, InstanceId};
+use dormouse_types::{DatabaseName, InstanceId, Variables};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::broadcast;
@@ -201,6 +201,11 @@ impl Catalog {
     /// Reduces the memory of a database's notes.
     pub(crate) fn condense(&self, noted: Noted) -> Noted {
         self.models.condense(noted)
+    }
+
+    /// The same variables, in memory that is shared with those of databases.
+    pub(crate) fn share(&self, variables: Variables) -> Variables {
+        self.models.share(variables)
     }
 
     /// Entries of the ledger.

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use dormouse_policy::Spec;
+use dormouse_policy::lifecycle::Notes;
 use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::{Fill, fill};
 use dormouse_types::{DatabaseName, InstanceId, State, UnitRange, Units};
 use tokio::sync::Notify;
 
-use crate::catalog::DatabaseRow;
+use crate::catalog::{DatabaseRow, Noted};
 use crate::error::Error;
 use crate::meter::{Meter, SharedMeter};
 use crate::moves::progress::Moving;
@@ -184,6 +185,12 @@ impl Database {
     /// Its observed state now.
     pub(crate) fn view(&self) -> View {
         self.look().clone()
+    }
+
+    /// What is noted of it, unless it may have changed since.
+    pub(crate) fn fresh_notes(&self) -> Option<Arc<Noted>> {
+        let view = self.look();
+        (view.notes() == Notes::Fresh).then(|| Arc::clone(&view.noted))
     }
 
     /// Its server.

@@ -527,16 +527,12 @@ impl Plane {
     /// server of another version will serve it.
     #[must_use]
     pub fn variables(&self, name: &DatabaseName) -> Option<Variables> {
-        let view = self.context.registry.find(name)?.view();
-        let noted = view.noted.variables.as_ref();
+        let noted = self.context.registry.find(name)?.fresh_notes()?;
         let same = |all: &&Variables| {
             let noted = all.get("version");
             noted.is_some_and(|version| self.server_version().ends_with(version))
         };
-        match view.notes() {
-            Notes::Fresh => noted.filter(same).cloned(),
-            Notes::Stale | Notes::Awaited => None,
-        }
+        noted.variables.as_ref().filter(same).cloned()
     }
 
     /// Its current global variables: queried from the server while it is active, else as

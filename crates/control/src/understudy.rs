@@ -198,6 +198,8 @@ impl Understudies {
         let prepared = within(host.deadlines.start, prepared).await;
         let (server, variables) =
             prepared.map_err(|error| failed("making an understudy", error.to_string()))?;
+        // those of databases are: then they are quickly compared
+        let variables = self.spares.catalog.share(variables);
         let target = Target {
             instance: server.instance,
             origin: server.origin,

@@ -38,6 +38,8 @@ pub(crate) struct SessionHandle {
     /// The [count](crate::pool::place::Place::globals) of changes of global variables when it began, or when its
     /// variables were read.
     pub(crate) globals: AtomicU64,
+    /// The same count when it began or was reset last.
+    pub(crate) globals_at_begin: AtomicU64,
     /// Whether its server has killed its connection on a client's `KILL`.
     pub(crate) killed: AtomicBool,
     lease: AtomicU8,
@@ -100,6 +102,7 @@ impl SessionHandle {
             gone: AtomicBool::new(false),
             heard: AtomicU64::new(BUSY),
             globals: AtomicU64::new(0),
+            globals_at_begin: AtomicU64::new(0),
             idle_limit: AtomicU64::new(u64::MAX),
             killed: AtomicBool::new(false),
             lease: AtomicU8::new(LeaseState::None as u8),

@@ -23,6 +23,7 @@ mod entering;
 mod exchange;
 mod hold;
 mod kill;
+mod left;
 mod main_loop;
 mod mediate;
 mod on_demand;

@@ -73,6 +73,6 @@ pub use diagnostics::{Diagnostics, Format, Override, ValuePatch};
 pub use effects::{Effects, Kind};
 pub use probe::{Answer, Captured, Depth, Probe, Question};
 pub use show::Show;
-pub use sleeping::AsleepContext;
+pub use sleeping::{AsleepContext, Candidate};
 pub use state::{Certainty, Role, SessionState};
 pub use statements::{ParsingContext, SpareStatement, Statement, StatementKey, Statements};

@@ -64,16 +64,45 @@ impl Answer {
     }
 }
 
-/// The answer to a statement. `deferred`: the client was told that a transaction is open. `known` is changed
-/// as the statement says.
+/// A statement that has the form of those that are answered. Whether it is answered depends on the session's state.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    pub(crate) text: &'a [u8],
+    tokens: Vec<Plain<'a>>,
+}
+
+impl<'a> Candidate<'a> {
+    /// Reads a statement; `None`: only a server can answer, whatever the state.
+    #[must_use]
+    pub fn read(text: &'a [u8]) -> Option<Self> {
+        const FIRST: [&str; 7] = ["SET", "USE", "BEGIN", "COMMIT", "ROLLBACK", "START", "DO"];
+        let tokens = plain(text)?;
+        let has_form = match tokens.split_first() {
+            Some((first, rest)) if first.is("SELECT") => select::has_form(rest, text),
+            Some((first, _)) => FIRST.iter().any(|word| first.is(word)),
+            None => true,
+        };
+        has_form.then_some(Self { text, tokens })
+    }
+}
+
+/// What an answer depends on besides variables.
+pub(crate) struct Facts<'a> {
+    /// The current schema.
+    pub(crate) schema: Option<&'a [u8]>,
+    /// Whether the client was told that a transaction is open.
+    pub(crate) deferred: bool,
+    /// `LAST_INSERT_ID()`, if it is certain.
+    pub(crate) insert_id: Option<u64>,
+}
+
+/// The answer to a statement. `known` is changed as the statement says.
 pub(crate) fn answer(
-    text: &[u8],
+    Candidate { text, tokens }: &Candidate<'_>,
     known: Option<&mut SessionVariables<'_>>,
-    schema: Option<&[u8]>,
-    deferred: bool,
+    facts: &Facts<'_>,
     context: &AsleepContext<'_>,
 ) -> Option<Answer> {
-    let tokens = plain(text)?;
     let Some((first, rest)) = tokens.split_first() else {
         // a comment is answered with OK, an empty text with an error
         return (!text.is_empty() && text.starts_with(b"/*")).then_some(Answer::Nothing);
@@ -88,10 +117,11 @@ pub(crate) fn answer(
             text,
             connection_id: context.connection_id,
             // for a schema that was dropped meanwhile servers differ
-            schema: match schema {
+            schema: match facts.schema {
                 None => Some(None),
-                Some(name) => ((context.has_schema)(name) == Some(true)).then_some(schema),
+                Some(name) => ((context.has_schema)(name) == Some(true)).then_some(facts.schema),
             },
+            insert_id: facts.insert_id,
         };
         return select::row(rest, known.as_deref(), &select_context).map(Answer::Row);
     }
@@ -101,7 +131,7 @@ pub(crate) fn answer(
     }
     let known = known?;
     if first.is("SET") {
-        return set_answer(rest, known, deferred, context);
+        return set_answer(rest, known, facts.deferred, context);
     }
     if first.is("USE") {
         let [name] = rest else {

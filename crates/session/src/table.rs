@@ -319,7 +319,8 @@ set, or whose SQL mode is `ORACLE`, is woken by all of them except commands.
   `COM_QUIT`; `COM_INIT_DB` and `USE` of a schema that exists, by the owner, or by an account that has entered it
   with its present role since privileges may have changed last and Dormouse was started.
 - `SELECT`, with aliases and `LIMIT`, of integers, strings, `@@name`, `@@SESSION.name`, `@@GLOBAL.name`,
-  `VERSION()`, `DATABASE()`, `SCHEMA()`, `CONNECTION_ID()`; `DO 1`; a comment (`/* ping */`).
+  `VERSION()`, `DATABASE()`, `SCHEMA()`, `CONNECTION_ID()`, `LAST_INSERT_ID()`, `@@identity`; `DO 1`; a comment (`/* ping */`).
+  Comments of all kinds may stand between words and at the end, but not behind a semicolon.
 - `SET` of `NAMES` (utf8mb4, utf8mb3, latin1, ascii, with or without `COLLATE`), `autocommit`, `sql_mode` (also with
   `CONCAT(@@sql_mode, …)`), `time_zone` (an offset or `SYSTEM`), `character_set_results`, isolation level and access
   mode (`SET TRANSACTION` too), `foreign_key_checks`, `unique_checks`, `sql_auto_is_null`, `sql_safe_updates`,
@@ -348,6 +349,8 @@ started.
 - After a move, `FOUND_ROWS()` after statements that failed or found no rows, and the warnings before an `EXECUTE`, `CALL` or
   `CREATE PROCEDURE`, an `EXPLAIN` or a `RESIGNAL`, may be missing: no reply tells whether a server keeps them.
 - A schema that another session has dropped cannot be entered again on a new backend: it does not exist.
+- After a `KILL` that Dormouse has answered itself, `ROW_COUNT()` is that of the statement before if that had warnings or was a
+  `UNION`. A list of warnings that Dormouse makes (after `KILL`, or a statement about accounts) has columns in `utf8mb4_general_ci`.
 - The greeting is sent before the database is known and says that autocommit is on, even if its global value is off; a
   driver that relies on it (PyMySQL, aiomysql, asyncmy) has it on.
 - While the database sleeps, a login that names a schema which the user may not use is answered with OK, and its

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 /// Format of a variable in `SELECT @@name`.
@@ -130,8 +131,7 @@ impl Variables {
     /// The value of `SELECT @@GLOBAL.name`. `None`: unknown, or no such variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let mut lines = self.own.lines().chain(self.common.lines());
-        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+        find(&self.own, name).or_else(|| find(&self.common, name))
     }
 
     /// The same values, sharing the memory of `other` where they are equal. `None` if the two do not
@@ -157,7 +157,15 @@ impl Variables {
 
     /// The names whose values differ. `None` if the two do not have the same names in the same order.
     #[must_use]
-    pub fn differences<'a>(&'a self, other: &Self) -> Option<Vec<&'a str>> {
+    pub fn differences<'a>(&'a self, other: &'a Self) -> Option<Vec<&'a str>> {
+        if Arc::ptr_eq(&self.common, &other.common) {
+            // only lines that one of them has of its own can differ
+            let ours = self.own.lines().map(name);
+            let more = other.own.lines().map(name);
+            let more = more.filter(|name| find(&self.own, name).is_none());
+            let differs = |name: &&str| self.get(name) != other.get(name);
+            return Some(ours.chain(more).filter(differs).collect());
+        }
         let mut theirs = other.lines();
         let mut all = Vec::new();
         for ours in self.lines() {
@@ -182,6 +190,18 @@ impl Variables {
             .lines()
             .map(move |line| own.next_if(|own| name(own) == name(line)).unwrap_or(line))
     }
+}
+
+/// The value in the line with this name.
+fn find<'a>(lines: &'a str, name: &str) -> Option<&'a str> {
+    let at = memmem::find_iter(lines.as_bytes(), name).find(|at| {
+        let begins = { lines.as_bytes().get(..*at) }
+            .is_some_and(|before| matches!(before, [] | [.., b'\n']));
+        begins && lines.as_bytes().get(at + name.len()) == Some(&b'=')
+    })?;
+    let value = lines.get(at + name.len() + 1..)?;
+    let end = memchr::memchr(b'\n', value.as_bytes()).unwrap_or(value.len());
+    value.get(..end)
 }
 
 /// The name in a line.
@@ -276,6 +296,11 @@ mod tests {
         assert_eq!(first.differences(&other), Some(vec!["b", "c"]));
         let shared = other.like(&first).unwrap();
         assert_eq!(first.differences(&shared), Some(vec!["b", "c"]));
+        // both have lines of their own
+        let third = of("a=2\nb=5\nc=3\n").like(&first).unwrap();
+        assert_eq!(shared.differences(&third), Some(vec!["c", "a"]));
+        assert_eq!(third.differences(&first), Some(vec!["a", "b"]));
+        assert_eq!(third.differences(&third.clone()), Some(vec![]));
         for names in ["a=1\nb=2\n", "a=1\nc=3\nb=2\n", "a=1\nb=2\nc=3\nd=4\n"] {
             assert_eq!(first.differences(&of(names)), None, "{names}");
         }

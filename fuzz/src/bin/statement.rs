@@ -9,7 +9,7 @@ use dormouse_session::effects::may_commit;
 use dormouse_session::kill::Kill;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::understudy::stands_in;
-use dormouse_session::{Effects, AsleepContext, Format, Kind, SessionState, Show};
+use dormouse_session::{AsleepContext, Candidate, Effects, Format, Kind, SessionState, Show};
 use dormouse_types::Variables;
 use dormouse_wire::{Capabilities, ReplyEnd, Status};
 use libfuzzer_sys::fuzz_target;
@@ -64,7 +64,9 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = session.override_for(text, executed.as_deref(), "/here", format);
         let _ = (session.missing_texts(text, true), session.executed(text));
         let _ = session.allows_restricted(text);
-        if session.answer_asleep(text, &context).is_none() {
+        let candidate = Candidate::read(text);
+        let answer = candidate.and_then(|candidate| session.answer_asleep(&candidate, &context));
+        if answer.is_none() {
             let end = ReplyEnd {
                 status: Some(Status::AUTOCOMMIT),
                 error: (how & 2 != 0).then_some(1242),

@@ -1,7 +1,9 @@
 """Pools of real libraries with their usual health checks, each on a database of its own that sleeps.
 
 Each pool is opened and used, its database is parked, and the pool goes on with its checks for DORMOUSE_POOLS_SECONDS (60).
-Says for each whether it made more than ten checks, and which statements woke its database: none on a bare server.
+Says for each whether it made more than ten checks, and which statements woke its database: none on a bare server. Dormouse
+must have answered the checks while the database slept: at least one a second, and of Java's pools two, of which the program
+itself sends one.
 """
 
 import json
@@ -26,12 +28,14 @@ PYTHON = [str(CACHE / "python/bin/python"), "-B", str(HERE / "python/pool.py")]
 NODE = ["node", str(HERE / "node/pool.js")]
 PHP = ["php", str(HERE / "php/pool.php")]
 GO = [str(WORK / "go-pool")]
+RUST = [str(CACHE / "rust/debug/rust-pool")]
 POOLS = {
     "hikari": JAVA, "hikari-query": JAVA, "dbcp": JAVA, "dbcp-dual": JAVA,
     "sqlalchemy": PYTHON, "django": PYTHON,
     "mysql2": NODE, "mysql2-query": NODE, "mysql2-execute": NODE, "sequelize": NODE,
     "pdo": PHP, "pdo-prepared": PHP,
     "go-ping": GO, "go-prepared": GO,
+    "sqlx": RUST,
 }
 
 
@@ -44,6 +48,8 @@ def build():
     # what Debian's Go finds
     go = {**os.environ, "GO111MODULE": "off", "GOFLAGS": "", "GOPATH": "/usr/share/gocode", "GOCACHE": str(CACHE / "go-cache")}
     subprocess.run(["go", "build", "-o", GO[0], str(HERE / "go/main.go")], check=True, env=go)
+    rust = ["--locked", "--manifest-path", str(HERE / "rust/Cargo.toml"), "--target-dir", str(CACHE / "rust")]
+    subprocess.run(["cargo", "build", "--quiet", *rust], check=True)
     subprocess.run(["javac", "-cp", ":".join(JARS), "-d", str(WORK), str(HERE / "java/Pool.java")], check=True)
 
 
@@ -82,6 +88,11 @@ def park(name):
     return dormouse("events", database(name), "--limit", "1")[-1]["id"]
 
 
+def answers(name):
+    """How many commands Dormouse has answered while its database slept."""
+    return dormouse("pool", database(name))["sleeping_answers"]
+
+
 def wakes(name, after):
     """How often each statement woke its database since."""
     events = dormouse("events", database(name), "--limit", "10000")
@@ -92,6 +103,7 @@ def wakes(name, after):
 build()
 pools = {name: start(name) for name in POOLS}
 parked = {} if BARE else {name: park(name) for name in POOLS}
+before = {name: answers(name) for name in parked}
 idle = False
 # the pools check for this long
 time.sleep(SECONDS)
@@ -102,6 +114,11 @@ for name, pool in pools.items():
     idle |= checks <= 10
     if BARE:
         continue
+    asleep = answers(name) - before[name]
+    expected = SECONDS * (2 if POOLS[name] is JAVA else 1)
+    if asleep < expected:
+        print(f"{name}: {asleep} commands were answered asleep, not {expected}")
+        idle = True
     for statement, times in sorted(wakes(name, parked[name]).items()):
         print(f"{name}: woke its database {times} times with `{statement}`")
 sys.exit("a pool did not check often enough" if idle else 0)

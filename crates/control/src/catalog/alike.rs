@@ -29,7 +29,8 @@ impl Models {
         noted
     }
 
-    fn share(&self, own: Variables) -> Variables {
+    /// The same variables in shared memory.
+    pub(super) fn share(&self, own: Variables) -> Variables {
         let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = models.iter().filter_map(|model| own.like(model));
         if let Some(shared) = shared.min_by_key(Variables::own_bytes) {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use dormouse_policy::lifecycle::Notes;
 use dormouse_types::{DatabaseName, Target};
 
 use crate::create::Creator;
@@ -19,11 +18,7 @@ impl Understudies<'_> {
     /// database has changed since it was asked about, or is awake.
     #[must_use]
     pub fn of(&self, name: &DatabaseName) -> Option<Arc<Target>> {
-        let view = self.creator.context.registry.find(name)?.view();
-        if view.notes() != Notes::Fresh {
-            return None;
-        }
-        let noted = &view.noted;
+        let noted = self.creator.context.registry.find(name)?.fresh_notes()?;
         self.creator
             .understudies
             .like(noted.variables.as_ref()?, &noted.globals)
@@ -42,11 +37,8 @@ impl Understudies<'_> {
     /// literals; `None` if they are not known without its server.
     #[must_use]
     pub fn set_globals(&self, name: &DatabaseName) -> Option<Vec<(String, String)>> {
-        let view = self.creator.context.registry.find(name)?.view();
-        match view.notes() {
-            Notes::Fresh => Some(view.noted.globals.clone()),
-            Notes::Stale | Notes::Awaited => None,
-        }
+        let noted = self.creator.context.registry.find(name)?.fresh_notes()?;
+        Some(noted.globals.clone())
     }
 
     /// How many there are.

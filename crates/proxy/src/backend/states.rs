@@ -26,7 +26,7 @@ use super::login::Connection;
 use super::residue::{ChangeCounts, Residue};
 use super::statement_cache::{CachedStatement, StatementCache};
 use crate::chunk::Chunk;
-use crate::deadline::{within, write_all};
+use crate::deadline::{about_within, write_all};
 use crate::identity::Identity;
 use crate::pool::place::Place;
 
@@ -352,7 +352,10 @@ impl Listening {
                     }
                 }
             }
-            let chunk = within(PATIENCE, Chunk::read(&mut self.backend.link)).await?;
+            let read = about_within(PATIENCE, Chunk::read(&mut self.backend.link));
+            let chunk = read
+                .await
+                .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
             if chunk.is_empty() {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }

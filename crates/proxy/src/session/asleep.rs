@@ -3,9 +3,9 @@
 //! `dormouse_session::sleeping` computes the answer to a statement. If the session has a backend on a
 //! suspended server, the answered statements are run there before the next statement.
 
-use dormouse_session::SessionState;
 use dormouse_session::sleeping::AsleepContext;
 use dormouse_session::timeout::Timeout;
+use dormouse_session::{Candidate, SessionState};
 use dormouse_types::Variables;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reply::EofPacket;
@@ -31,10 +31,11 @@ pub(super) fn query(
         return None;
     }
     let text = incoming.argument();
+    let candidate = Candidate::read(text)?;
     // the statement may change the mode in which the next one is read
     let mode = state.mode();
     let asleep = ask(cx, state, hold, |state, context| {
-        state.answer_asleep(text, context)
+        state.answer_asleep(&candidate, context)
     })?;
     if let Some(seconds) = asleep.wait_timeout {
         let default = Timeout::of(text, mode) == Some(Timeout::SetsDefault);

@@ -347,7 +347,9 @@ impl Session {
         self.hold.forget_lost();
         self.cx.limit_idle(self.cx.idle_default());
         asleep::before_reset(&self.cx, &mut self.state, &mut self.hold);
-        if !self.hold.has_backend() && !self.state.outlasts_reset() {
+        // else it begins anew with other values than at its login, which only a server tells
+        let same = self.cx.would_begin_the_same();
+        if same && !self.hold.has_backend() && !self.state.outlasts_reset() {
             self.cx.begins_with_globals();
             self.state.reset();
             return self.client.reply_ok(self.state.status()).await;
@@ -358,6 +360,9 @@ impl Session {
         {
             self.cx.begins_with_globals();
             self.state.reset();
+            if let Some(status) = end.status {
+                self.state.begins_with_status(status);
+            }
             self.hold.count_transaction(&self.cx, false);
             self.hold.was_reset(&self.cx, &mut self.state).await;
             self.hold.be_patient(&self.cx, &mut self.state).await;

@@ -166,11 +166,22 @@ impl SessionContext {
 
     /// Notes that the session begins, or begins anew, with the present global values.
     pub(crate) fn begins_with_globals(&self) {
-        let count = self
-            .database()
-            .used_pool()
-            .map_or(0, |pool| pool.globals().count());
+        let count = self.globals_count();
         self.handle().globals.store(count, Ordering::Relaxed);
+        let begin = &self.handle().globals_at_begin;
+        begin.store(count, Ordering::Relaxed);
+    }
+
+    /// Whether no global values are known to have been set since the session began or was reset last: then a reset leads
+    /// to the same state.
+    pub(crate) fn would_begin_the_same(&self) -> bool {
+        let begin = &self.handle().globals_at_begin;
+        begin.load(Ordering::Relaxed) == self.globals_count()
+    }
+
+    fn globals_count(&self) -> u64 {
+        let pool = self.database().used_pool();
+        pool.map_or(0, |pool| pool.globals().count())
     }
 
     /// The statements that give a new backend the global values with which the session began, where others have been

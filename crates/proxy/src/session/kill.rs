@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dormouse_session::Kind;
 use dormouse_session::effects::may_run_stored_code;
 use dormouse_session::kill::{Kill, Named, number};
+use dormouse_session::{Effects, Kind};
 use dormouse_types::{Ended, Manager};
 use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
@@ -15,6 +15,7 @@ use dormouse_wire::reply::{ErrPacket, OkPacket};
 
 use super::connections::{tells, translate_text};
 use super::context::SessionContext;
+use super::left;
 use super::main_loop::Session;
 use super::mediate;
 use super::running::{Edit, Running};
@@ -32,6 +33,9 @@ pub(super) const UNKNOWN_THREAD: u16 = 1094;
 
 /// `ER_KILL_DENIED_ERROR`.
 pub(super) const NOT_OWNER: u16 = 1095;
+
+/// The text of the statement, as far as it matters for what it leaves.
+const KILL: &[u8] = b"KILL";
 
 /// The users whose connections are the platform's.
 const RESERVED: [&[u8]; 2] = [b"dormouse", b"mariadb.sys"];
@@ -164,7 +168,7 @@ fn begin(cx: &SessionContext, id: u32, query_only: bool) -> Verdict {
 pub(super) async fn command(session: &mut Session, incoming: &Incoming) -> Result<(), Over> {
     match of_command(incoming) {
         Some(id) => kill_id(session, id, false).await,
-        None => session.client.reply_error(&refusal::malformed()).await,
+        None => refuse(session, &refusal::malformed()).await,
     }
 }
 
@@ -197,8 +201,7 @@ pub(super) async fn kill(
 /// Ends the sessions of a user: an owner those of any, others their own.
 async fn kill_user(session: &mut Session, name: &[u8], host: Option<&[u8]>) -> Result<(), Over> {
     if RESERVED.contains(&name) {
-        let error = refusal::reserved_user();
-        return session.client.reply_error(&error).await;
+        return refuse(session, &refusal::reserved_user()).await;
     }
     let cx = &session.cx;
     let own = cx.handle().user();
@@ -230,7 +233,24 @@ async fn kill_user(session: &mut Session, name: &[u8], host: Option<&[u8]>) -> R
         ..OkPacket::default()
     };
     let ok = ok.encode(session.client.capabilities, false);
-    session.client.reply(&ok).await
+    session.client.reply(&ok).await?;
+    session.state.answered(KILL, ended);
+    Ok(())
+}
+
+/// Answers with an error, which later statements can ask for.
+async fn refuse(session: &mut Session, error: &ErrPacket) -> Result<(), Over> {
+    session.client.reply_error(error).await?;
+    let left = left::by_error(error, &session.client, session.state.status());
+    session.state.ran_elsewhere(left);
+    Ok(())
+}
+
+/// Answers with OK.
+async fn done(session: &mut Session) -> Result<(), Over> {
+    session.client.reply_ok(session.state.status()).await?;
+    session.state.answered(KILL, 0);
+    Ok(())
 }
 
 /// The server's value of an expression; `None`: the client has got an error. NULL is empty.
@@ -272,22 +292,21 @@ async fn kill_id(session: &mut Session, id: u32, query_only: bool) -> Result<(),
             return Ok(());
         }
     }
-    let error = refusal::unknown_thread(id);
-    session.client.reply_error(&error).await
+    refuse(session, &refusal::unknown_thread(id)).await
 }
 
 /// Returns whether the client has been answered; if not, the session has lost its backend meanwhile.
 async fn kill_once(session: &mut Session, id: u32, query_only: bool) -> Result<bool, Over> {
     let (statement, aim) = match begin(&session.cx, id, query_only) {
         Verdict::Refused(error) => {
-            session.client.reply_error(&error).await?;
+            refuse(session, &error).await?;
             return Ok(true);
         }
         Verdict::Done(aim) => {
             if let Some(aim) = aim {
                 aim.answered(&session.cx, Some(&ReplyEnd::default())).await;
             }
-            session.client.reply_ok(session.state.status()).await?;
+            done(session).await?;
             return Ok(true);
         }
         Verdict::Ask {
@@ -305,7 +324,9 @@ async fn kill_once(session: &mut Session, id: u32, query_only: bool) -> Result<b
     };
     let mut running = Running::new(&session.cx, statement, None);
     let Some((aim, thread)) = aim else {
-        session.run_on_server(&mut running).await?;
+        if let Some(end) = session.run_on_server(&mut running).await? {
+            session.state.ran(KILL, Effects::None, Kind::Other, &end);
+        }
         return Ok(true);
     };
     let target = session.cx.database().door.target();
@@ -318,7 +339,7 @@ async fn kill_once(session: &mut Session, id: u32, query_only: bool) -> Result<b
         let (name, control) = (&session.cx.database().name, session.cx.control());
         control.end_statement(name, &target, thread, what).await;
         aim.answered(&session.cx, Some(&ReplyEnd::default())).await;
-        session.client.reply_ok(session.state.status()).await?;
+        done(session).await?;
         return Ok(true);
     }
     running.victim = Some(Box::new((Arc::clone(&aim.victim), thread)));
@@ -330,16 +351,14 @@ async fn kill_once(session: &mut Session, id: u32, query_only: bool) -> Result<b
         return Ok(false);
     }
     aim.answered(&session.cx, end.as_ref()).await;
+    if let Some(end) = &end {
+        session.state.ran(KILL, Effects::None, Kind::Other, end);
+    }
     match end.filter(|_| other).map(|end| end.error) {
-        Some(None) => session.client.reply_ok(session.state.status()).await?,
+        Some(None) => done(session).await?,
         // the server's text names the backend
-        Some(Some(NOT_OWNER)) => session.client.reply_error(&refusal::not_owner(id)).await?,
-        Some(Some(UNKNOWN_THREAD)) => {
-            session
-                .client
-                .reply_error(&refusal::unknown_thread(id))
-                .await?;
-        }
+        Some(Some(NOT_OWNER)) => refuse(session, &refusal::not_owner(id)).await?,
+        Some(Some(UNKNOWN_THREAD)) => refuse(session, &refusal::unknown_thread(id)).await?,
         _ => {}
     }
     Ok(true)

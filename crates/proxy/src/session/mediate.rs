@@ -4,7 +4,6 @@
 //! plane decides whether the account may run it. All that happens here on the session's own backend is what
 //! the server would do too: the open transaction is committed, and expressions are evaluated as the client.
 
-use dormouse_session::diagnostics::conditions;
 use dormouse_session::probe::{globals_answer, globals_question};
 use dormouse_session::{Diagnostics, Effects, Kind, Pin, SessionState};
 use dormouse_tenant::ast::Value;
@@ -22,6 +21,7 @@ use tokio::time::Instant;
 use super::context::SessionContext;
 use super::entering::{MOMENT, check_restriction, enter, ready};
 use super::hold::{Hold, Unready};
+use super::left;
 use super::main_loop::Session;
 use super::running::Running;
 use super::waker::woken_by;
@@ -371,58 +371,12 @@ impl<'a> Mediation<'a> {
         };
         let packet = ok.encode(self.client.capabilities, false);
         self.client.reply(&packet).await?;
-        let errors = conditions.iter().filter(|one| one.level == "Error");
-        Ok(self.diagnostics(conditions, errors.count()))
+        Ok(left::by(conditions, self.client, self.state.status()))
     }
 
     async fn reply_failed(&mut self, error: &ErrPacket) -> Result<Diagnostics, Over> {
         self.client.reply_error(error).await?;
-        let condition = Condition {
-            level: "Error".to_owned(),
-            code: error.code,
-            message: error.message.clone(),
-        };
-        Ok(Diagnostics {
-            row_count: -1,
-            conditions: Some(conditions::only(
-                &String::from_utf8_lossy(&error.sqlstate),
-                error.code,
-                &error.message,
-            )),
-            ..self.diagnostics(&[condition], 1)
-        })
-    }
-
-    /// What later statements can ask about this one.
-    fn diagnostics(&self, conditions: &[Condition], errors: usize) -> Diagnostics {
-        let columns = [
-            Column::text("Level"),
-            Column::number("Code"),
-            Column::text("Message"),
-        ];
-        let list = |only_errors: bool| {
-            let shown = conditions.iter();
-            let shown = shown.filter(|one| !only_errors || one.level == "Error");
-            let row = |one: &Condition| {
-                let (level, message) = (one.level.clone(), one.message.clone());
-                let values = [level, one.code.to_string(), message];
-                values.map(|value| Some(value.into_bytes())).to_vec()
-            };
-            let rows: Vec<_> = shown.map(row).collect();
-            let (capabilities, status) = (self.client.capabilities, self.state.status());
-            let packets = rows::result(&columns, &rows, capabilities, status);
-            (!rows.is_empty()).then(|| packets.into_boxed_slice())
-        };
-        Diagnostics {
-            row_count: 0,
-            found_rows: 0,
-            found_rows_lost: false,
-            warnings: conditions.len() as u64,
-            errors: errors as u64,
-            warning_list: list(false),
-            error_list: list(true),
-            conditions: None,
-        }
+        Ok(left::by_error(error, self.client, self.state.status()))
     }
 }
 

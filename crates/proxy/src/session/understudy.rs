@@ -28,6 +28,7 @@ use super::parameters::types_of;
 use super::running::{Edit, Running};
 use crate::backend::{Backend, BackendError, ConnectionId, Reply, Schema};
 use crate::client::{Client, Incoming, Over};
+use crate::deadline::about_within;
 use crate::pool::Pool;
 use arriving::{backend, globals};
 
@@ -221,10 +222,10 @@ impl<'a> Sleeper<'a> {
         let (cx, state) = (self.cx, &*self.state);
         let target = cx.control().understudy(&cx.database().name)?;
         let door = Arc::clone(&cx.database().door);
-        let played = tokio::time::timeout(PATIENCE, play(cx, state, &target, part, scene));
+        let played = about_within(PATIENCE, play(cx, state, &target, part, scene));
         let played = tokio::select! {
             biased;
-            played = Box::pin(played) => played.ok()?,
+            played = Box::pin(played) => played?,
             // the session is not held up when its database wakes
             () = door.until_open() => return None,
         };

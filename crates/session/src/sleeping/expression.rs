@@ -99,6 +99,11 @@ impl<'a> Reference<'a> {
         })
     }
 
+    /// Whether it is the session's value of one of these variables.
+    pub(crate) fn is_of_session(&self, names: &[&str]) -> bool {
+        !self.global && { names.iter() }.any(|name| self.name.eq_ignore_ascii_case(name))
+    }
+
     /// Its value; the inner `None` is NULL.
     pub(crate) fn value<'k>(
         &self,

@@ -1,5 +1,7 @@
 //! The filter in front of all answers without a server: only plain statements pass.
 
+use memchr::memmem;
+
 use crate::lexer::{Gap, Lexer, Mode, Spanned, Token};
 
 /// The longest text that is looked at, in bytes.
@@ -15,6 +17,8 @@ pub(crate) struct Plain<'a> {
     pub(crate) start: usize,
     /// The offset behind its last byte, quotes included.
     pub(crate) end: usize,
+    /// Whether a comment stands in front of it.
+    pub(crate) is_behind_comment: bool,
 }
 
 impl Plain<'_> {
@@ -35,8 +39,9 @@ impl Plain<'_> {
 }
 
 /// The tokens of a text, without semicolons at its end. `None` if the text has anything that is best
-/// left to a server: escapes, doubled quotes, user variables, executable comments, comments between
-/// words, numbers with exponents, characters beyond ASCII, or several statements.
+/// left to a server: escapes, doubled quotes, user variables, executable comments, comments behind a semicolon,
+/// numbers with exponents, characters beyond ASCII, or several statements. A text without a token may begin with a
+/// comment in `/* */`, but has no other.
 ///
 /// `"` is read as the quote of a string; under `ANSI_QUOTES` that is for the caller to refuse.
 pub(crate) fn plain(text: &[u8]) -> Option<Vec<Plain<'_>>> {
@@ -46,23 +51,37 @@ pub(crate) fn plain(text: &[u8]) -> Option<Vec<Plain<'_>>> {
     }
     let mut lexer = Lexer::new(text, Mode::default());
     let mut tokens: Vec<Plain<'_>> = Vec::new();
+    let mut behind = 0;
     while let Some(spanned) = lexer.next_spanned() {
-        let leading = tokens.is_empty() && spanned.gap == Gap::Comment;
-        if spanned.gap != Gap::Blank && !leading {
+        let is_behind_comment = spanned.gap != Gap::Blank;
+        if is_behind_comment && !has_comments_alone(text.get(behind..spanned.start)?) {
             return None;
         }
-        let token = plain_token(text, &spanned)?;
+        let last = tokens.last();
+        let token = Plain {
+            is_behind_comment,
+            ..plain_token(text, &spanned)?
+        };
         // some clients take `--` for a comment in every case
-        let dashes = tokens.last().is_some_and(|last| {
+        let dashes = last.is_some_and(|last| {
             last.is_sign(b'-') && token.is_sign(b'-') && last.end == token.start
         });
-        if dashes {
+        // a comment behind a semicolon is a statement of its own
+        let more = is_behind_comment && last.is_some_and(|last| last.token == Token::Semicolon);
+        if dashes || more {
             return None;
         }
+        behind = spanned.end;
         tokens.push(token);
     }
-    let leading = tokens.is_empty() && lexer.gap() == Gap::Comment;
-    if lexer.gap() != Gap::Blank && !leading {
+    let ends = match (lexer.gap(), tokens.last()) {
+        (Gap::Blank, _) | (Gap::Comment, None) => true,
+        (_, Some(last)) if last.token != Token::Semicolon => {
+            has_comments_alone(text.get(behind..)?)
+        }
+        _ => false,
+    };
+    if !ends {
         return None;
     }
     while tokens
@@ -72,6 +91,27 @@ pub(crate) fn plain(text: &[u8]) -> Option<Vec<Plain<'_>>> {
         tokens.pop();
     }
     (!tokens.iter().any(|token| token.token == Token::Semicolon)).then_some(tokens)
+}
+
+/// Whether what stands between two tokens is white space and comments that no server executes.
+fn has_comments_alone(gap: &[u8]) -> bool {
+    let mut rest = gap;
+    loop {
+        rest = match rest {
+            [] => return true,
+            [blank, more @ ..] if blank.is_ascii_whitespace() => more,
+            [b'#', ..] | [b'-', b'-', ..] => match memchr::memchr(b'\n', rest) {
+                Some(end) => rest.get(end..).unwrap_or_default(),
+                None => return true,
+            },
+            [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => return false,
+            [b'/', b'*', more @ ..] => match memmem::find(more, b"*/") {
+                Some(end) => more.get(end + 2..).unwrap_or_default(),
+                None => return false,
+            },
+            _ => return false,
+        };
+    }
 }
 
 /// The parts between commas outside parentheses.
@@ -116,6 +156,7 @@ fn plain_token<'a>(text: &'a [u8], spanned: &Spanned<'a>) -> Option<Plain<'a>> {
         text: std::str::from_utf8(says).ok()?,
         start: spanned.start,
         end: spanned.end,
+        is_behind_comment: false,
     })
 }
 
@@ -145,6 +186,17 @@ mod tests {
             ])
         );
         assert_eq!(texts("/* ping */"), Some(vec![]));
+        for text in [
+            "SELECT 1 -- x",
+            "SELECT 1 # x",
+            "SELECT /* x */ 1",
+            "SELECT 1 /* x */;",
+            "-- x\nSELECT 1 -- y\n",
+            "/* it's */ SELECT/**/1 # \"",
+        ] {
+            let tokens = texts(text).map(|all| all.join(" "));
+            assert_eq!(tokens.as_deref(), Some("SELECT 1"), "{text}");
+        }
     }
 
     #[test]
@@ -153,15 +205,15 @@ mod tests {
             "SELECT 'it''s'",
             "SELECT '\\n'",
             "SELECT @a",
-            "SELECT 1 -- x",
             "SELECT 1 --1",
-            "SELECT 1 # x",
-            "SELECT /* x */ 1",
-            "SELECT 1 /* x */",
             "/*!50000 SELECT 1 */",
             "/*M! SELECT 1 */",
             "/*!80000 x */ SELECT 1",
-            "-- x\nSELECT 1",
+            "-- x",
+            "SELECT 1; -- x",
+            "SELECT 1; /* x */",
+            "SELECT 1 /* x",
+            "SELECT 1 /* x */ /*! + 1 */",
             "SELECT 1; SELECT 2",
             "SELECT 'a",
             "SELECT `a",

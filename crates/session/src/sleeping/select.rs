@@ -34,6 +34,8 @@ pub(crate) struct SelectContext<'a> {
     pub(crate) connection_id: u32,
     /// The current schema; outer `None`: not certain.
     pub(crate) schema: Option<Option<&'a [u8]>>,
+    /// `LAST_INSERT_ID()`; `None`: not certain.
+    pub(crate) insert_id: Option<u64>,
 }
 
 /// A row and its columns.
@@ -46,14 +48,8 @@ pub(crate) fn row(
     known: Option<&SessionVariables<'_>>,
     context: &SelectContext<'_>,
 ) -> Option<Row> {
-    let tokens = match tokens {
-        [items @ .., limit, number] if limit.is("LIMIT") && number.is_integer() => {
-            (number.text.parse::<u32>().ok()? > 0).then_some(items)?
-        }
-        items => items,
-    };
     let mut row = (Vec::new(), Vec::new());
-    for item in split(tokens) {
+    for item in items(tokens)? {
         let (column, value) = item_of(item, known, context)?;
         row.0.push(column);
         row.1.push(value);
@@ -61,15 +57,36 @@ pub(crate) fn row(
     Some(row)
 }
 
+/// Whether all that a `SELECT` asks for has the form of what may be answered; the tokens are those after that word.
+pub(super) fn has_form(tokens: &[Plain<'_>], text: &[u8]) -> bool {
+    let has_form = |item| Asked::of(value_and_alias(item).0, text).is_some();
+    items(tokens).is_some_and(|items| items.into_iter().all(has_form))
+}
+
+/// The items of a `SELECT`, without a `LIMIT` that leaves it its row.
+fn items<'t, 'a>(tokens: &'t [Plain<'a>]) -> Option<Vec<&'t [Plain<'a>]>> {
+    let tokens = match tokens {
+        [items @ .., limit, number] if limit.is("LIMIT") && number.is_integer() => {
+            (number.text.parse::<u32>().ok()? > 0).then_some(items)?
+        }
+        items => items,
+    };
+    Some(split(tokens))
+}
+
+fn value_and_alias<'t, 'a>(item: &'t [Plain<'a>]) -> (&'t [Plain<'a>], Option<&'t Plain<'a>>) {
+    match item {
+        [value @ .., word, name] if word.is("AS") => (value, Some(name)),
+        value => (value, None),
+    }
+}
+
 fn item_of(
     tokens: &[Plain<'_>],
     known: Option<&SessionVariables<'_>>,
     context: &SelectContext<'_>,
 ) -> Option<(Column, Value)> {
-    let (tokens, alias) = match tokens {
-        [item @ .., word, name] if word.is("AS") => (item, Some(name)),
-        item => (item, None),
-    };
+    let (tokens, alias) = value_and_alias(tokens);
     let (mut column, value) = value_of(tokens, known, context)?;
     if let Some(name) = alias {
         column.name = alias_of(name, known)?;
@@ -91,27 +108,104 @@ fn alias_of(token: &Plain<'_>, known: Option<&SessionVariables<'_>>) -> Option<V
     (fits && !edged).then(|| token.text.as_bytes().to_vec())
 }
 
+/// What an item asks for.
+enum Asked<'t, 'a> {
+    Integer(&'a str),
+    Text(&'t Plain<'a>),
+    Variable(Reference<'a>),
+    Version,
+    Schema,
+    ConnectionId,
+    /// `LAST_INSERT_ID()`.
+    InsertId,
+    /// `@@identity`, `@@last_insert_id`.
+    Identity,
+    /// Whether time zones are loaded.
+    Zones,
+}
+
+impl<'t, 'a> Asked<'t, 'a> {
+    fn of(tokens: &'t [Plain<'a>], text: &[u8]) -> Option<Self> {
+        // a server leaves it out of the column's name
+        if { tokens.iter().skip(1) }.any(|token| token.is_behind_comment) {
+            return None;
+        }
+        Some(match tokens {
+            [number] if number.is_integer() => Self::Integer(number.text),
+            [literal] if matches!(literal.token, Token::Text(..)) => Self::Text(literal),
+            [at, rest @ ..] if at.token == Token::SystemVariable => {
+                let touching = at.end == rest.first()?.start;
+                let reference = touching.then(|| Reference::parse(rest))??;
+                match reference.is_of_session(&["identity", "last_insert_id"]) {
+                    true => Self::Identity,
+                    false => Self::Variable(reference),
+                }
+            }
+            [word, open, close]
+                if open.is_sign(b'(') && close.is_sign(b')') && word.end == open.start =>
+            {
+                let is = |name| word.is(name);
+                match () {
+                    () if is("VERSION") => Self::Version,
+                    () if is("DATABASE") || is("SCHEMA") => Self::Schema,
+                    () if is("CONNECTION_ID") => Self::ConnectionId,
+                    () if is("LAST_INSERT_ID") => Self::InsertId,
+                    () => return None,
+                }
+            }
+            _ if name_of(tokens, text)? == DJANGO.as_bytes() => Self::Zones,
+            _ => return None,
+        })
+    }
+}
+
+/// The text of an item, which is its column's name.
+fn name_of<'s>(tokens: &[Plain<'_>], text: &'s [u8]) -> Option<&'s [u8]> {
+    text.get(tokens.first()?.start..tokens.last()?.end)
+}
+
 fn value_of(
     tokens: &[Plain<'_>],
     known: Option<&SessionVariables<'_>>,
     context: &SelectContext<'_>,
 ) -> Option<(Column, Value)> {
-    let (first, last) = (tokens.first()?, tokens.last()?);
-    let name = context.text.get(first.start..last.end)?.to_vec();
-    match tokens {
-        [number] if number.is_integer() => integer(name, number.text),
-        [text] if matches!(text.token, Token::Text(..)) => literal(text, known?),
-        [at, rest @ ..] if at.token == Token::SystemVariable => {
-            let touching = at.end == rest.first()?.start;
-            let reference = touching.then(|| Reference::parse(rest))??;
-            of_variable(name, &reference, known?)
+    let name = name_of(tokens, context.text)?.to_vec();
+    let asked = Asked::of(tokens, context.text)?;
+    match asked {
+        Asked::Integer(digits) => integer(name, digits),
+        Asked::Text(text) => literal(text, known?),
+        Asked::Variable(reference) => of_variable(name, &reference, known?),
+        Asked::Version => {
+            let known = known?;
+            let version = known.globals.get("version")?;
+            let length = characters(version)?;
+            let column = textual(name, known.system_text()?, length, NOT_NULL);
+            Some((column, Some(version.as_bytes().to_vec())))
         }
-        [word, open, close]
-            if open.is_sign(b'(') && close.is_sign(b')') && word.end == open.start =>
-        {
-            function(name, word, known?, context)
+        Asked::Schema => {
+            let column = textual(name, known?.system_text()?, SCHEMA, 0);
+            let schema = context.schema?;
+            let ascii = schema.is_none_or(<[u8]>::is_ascii);
+            ascii.then(|| (column, schema.map(<[u8]>::to_vec)))
         }
-        _ if name == DJANGO.as_bytes() => {
+        Asked::ConnectionId => {
+            let _known = known?;
+            let flags = NOT_NULL | UNSIGNED | BYTES;
+            let column = numeric(name, LONG, 10, flags);
+            let id = context.connection_id.to_string().into_bytes();
+            Some((column, Some(id)))
+        }
+        Asked::InsertId | Asked::Identity => {
+            let _known = known?;
+            let flags = match asked {
+                Asked::InsertId => NOT_NULL | UNSIGNED | BYTES,
+                _ => UNSIGNED | BYTES,
+            };
+            let column = numeric(name, LONGLONG, 21, flags);
+            let id = context.insert_id?.to_string().into_bytes();
+            Some((column, Some(id)))
+        }
+        Asked::Zones => {
             let known = known?;
             let zones = known.globals.get(Variables::TIME_ZONES)?;
             let column = numeric(name, LONG, 1, NOT_NULL | BYTES);
@@ -119,7 +213,6 @@ fn value_of(
             known.status()?;
             Some((column, Some(zones.as_bytes().to_vec())))
         }
-        _ => None,
     }
 }
 
@@ -193,30 +286,4 @@ fn of_variable(
     };
     let ascii = value.is_none_or(str::is_ascii);
     ascii.then(|| (column, value.map(|value| value.as_bytes().to_vec())))
-}
-
-fn function(
-    name: Vec<u8>,
-    word: &Plain<'_>,
-    known: &SessionVariables<'_>,
-    context: &SelectContext<'_>,
-) -> Option<(Column, Value)> {
-    if word.is("VERSION") {
-        let version = known.globals.get("version")?;
-        let length = characters(version)?;
-        let column = textual(name, known.system_text()?, length, NOT_NULL);
-        Some((column, Some(version.as_bytes().to_vec())))
-    } else if word.is("DATABASE") || word.is("SCHEMA") {
-        let column = textual(name, known.system_text()?, SCHEMA, 0);
-        let schema = context.schema?;
-        let ascii = schema.is_none_or(<[u8]>::is_ascii);
-        ascii.then(|| (column, schema.map(<[u8]>::to_vec)))
-    } else if word.is("CONNECTION_ID") {
-        let flags = NOT_NULL | UNSIGNED | BYTES;
-        let column = numeric(name, LONG, 10, flags);
-        let id = context.connection_id.to_string().into_bytes();
-        Some((column, Some(id)))
-    } else {
-        None
-    }
 }

@@ -3,7 +3,8 @@ use dormouse_wire::caps::Capabilities;
 use dormouse_wire::status::Status;
 use proptest::prelude::*;
 
-use super::AsleepContext;
+use super::{AsleepContext, Candidate};
+use crate::state::AsleepAnswer;
 use crate::{Effects, Kind, SessionState};
 
 pub(super) fn globals(changes: &[(&str, &str)]) -> Variables {
@@ -46,8 +47,16 @@ pub(super) fn context(globals: &Variables) -> AsleepContext<'_> {
     }
 }
 
+fn ask(
+    session: &mut SessionState,
+    text: &str,
+    context: &AsleepContext<'_>,
+) -> Option<AsleepAnswer> {
+    session.answer_asleep(&Candidate::read(text.as_bytes())?, context)
+}
+
 fn is_answered(session: &mut SessionState, text: &str, context: &AsleepContext<'_>) -> bool {
-    session.answer_asleep(text.as_bytes(), context).is_some()
+    ask(session, text, context).is_some()
 }
 
 #[test]
@@ -287,7 +296,7 @@ fn values_that_dormouse_keeps_replace_those_of_the_server() {
         wait_timeout: 77,
         ..context(&all)
     };
-    let mut ask = |text: &str| session.answer_asleep(text.as_bytes(), &context).unwrap();
+    let mut ask = |text: &str| ask(&mut session, text, &context).unwrap();
     let told = ask("SELECT @@wait_timeout, @@socket").packets;
     let has = |part: &[u8]| told.windows(part.len()).any(|window| window == part);
     assert!(has(b"\x0277\x05/here"), "{}", told.escape_ascii());

@@ -15,7 +15,7 @@ use crate::lexer::contains;
 use crate::sleeping::change::Change;
 use crate::sleeping::set;
 use crate::sleeping::variables::SessionVariables;
-use crate::sleeping::{Answer, AsleepContext, answer};
+use crate::sleeping::{Answer, AsleepContext, Candidate, Facts, answer};
 
 /// An answer given without the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,9 +31,10 @@ impl SessionState {
     /// server would send, and the state is as if the server had run the statement.
     pub fn answer_asleep(
         &mut self,
-        text: &[u8],
+        candidate: &Candidate<'_>,
         context: &AsleepContext<'_>,
     ) -> Option<AsleepAnswer> {
+        let text = candidate.text;
         let unknown = self.backend.certainty == Certainty::Unknown || self.backend.hidden_variable;
         let open = self.in_transaction() || self.backend.savepoints.any();
         if unknown || open || self.last.has_conditions() {
@@ -44,9 +45,12 @@ impl SessionState {
             // not even the status flags are known
             return None;
         }
-        let deferred = self.deferred.is_some();
-        let schema = self.schema.as_deref();
-        let answer = answer(text, known.as_mut(), schema, deferred, context)?;
+        let facts = Facts {
+            schema: self.schema.as_deref(),
+            deferred: self.deferred.is_some(),
+            insert_id: self.last.certain_insert_id(),
+        };
+        let answer = answer(candidate, known.as_mut(), &facts, context)?;
         let lasting = match &known {
             Some(known) => known.status()?,
             None => self.status,
@@ -248,6 +252,17 @@ impl SessionState {
         self.last.answered(before, end);
     }
 
+    /// Notes that a statement without a result and without effects on the session was answered with OK, without a server.
+    pub fn answered(&mut self, text: &[u8], affected: u64) {
+        let end = ReplyEnd {
+            status: Some(self.status()),
+            affected,
+            ..ReplyEnd::default()
+        };
+        // it leaves FOUND_ROWS() as it was
+        self.note_answer(text, Effects::None, Kind::Change, &end);
+    }
+
     fn begin(
         &mut self,
         text: &[u8],
@@ -284,7 +299,8 @@ impl SessionState {
     ) -> Option<AsleepAnswer> {
         let plain = schema.is_ascii() && !schema.contains(&b'`') && !schema.is_empty();
         let text = [b"USE `", schema, b"`"].concat();
-        plain.then(|| self.answer_asleep(&text, context)).flatten()
+        let candidate = Candidate::read(&text).filter(|_| plain)?;
+        self.answer_asleep(&candidate, context)
     }
 
     /// Whether a backend must run something before the next statement.

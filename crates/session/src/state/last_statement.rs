@@ -104,6 +104,11 @@ impl LastStatement {
         self.insert_id
     }
 
+    /// `LAST_INSERT_ID()`, unless only the backend knows it.
+    pub(super) fn certain_insert_id(&self) -> Option<u64> {
+        (self.on_backend.insert_id == Certainty::Known).then_some(self.insert_id)
+    }
+
     /// How many warnings and errors there may be to be shown.
     fn conditions(&self) -> u16 {
         let kept = self.kept.as_ref().map_or(0, |kept| kept.warnings);

@@ -23,6 +23,15 @@ use crate::sequences::{Put, Sequences};
 use crate::statements::Statements;
 use crate::text_prepared::TextPrepared;
 
+/// The flags that last from one statement to the next.
+const LASTING: Status = Status(
+    Status::IN_TRANS.0
+        | Status::AUTOCOMMIT.0
+        | Status::NO_BACKSLASH_ESCAPES.0
+        | Status::IN_TRANS_READONLY.0
+        | Status::ANSI_QUOTES.0,
+);
+
 /// Collations of big5, sjis, gbk and cp932, in which a `\` or a backtick may be half a character.
 const DOUBLE_BYTE_COLLATIONS: [u8; 8] = [1, 84, 13, 88, 28, 87, 95, 96];
 
@@ -263,13 +272,6 @@ impl SessionState {
 
     /// Notes the status flags of a reply; those about one reply alone are dropped.
     pub fn saw_status(&mut self, status: Status) {
-        const LASTING: Status = Status(
-            Status::IN_TRANS.0
-                | Status::AUTOCOMMIT.0
-                | Status::NO_BACKSLASH_ESCAPES.0
-                | Status::IN_TRANS_READONLY.0
-                | Status::ANSI_QUOTES.0,
-        );
         let before = self.status;
         self.status = Status(status.0 & LASTING.0);
         self.next_transaction
@@ -278,6 +280,14 @@ impl SessionState {
             // they ended with their transaction, or the flags show it now
             self.backend.savepoints.clear();
         }
+    }
+
+    /// Notes the status flags with which a server has answered `COM_RESET_CONNECTION`: those of a login now.
+    pub fn begins_with_status(&mut self, status: Status) {
+        self.login_status = Status(status.0 & LASTING.0);
+        self.status = self.login_status;
+        self.mode = self.status.into();
+        self.last_mode = self.mode;
     }
 
     /// A statement has run elsewhere than on the session's backend; this is what it left.
