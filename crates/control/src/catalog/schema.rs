@@ -190,7 +190,7 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE ledger ADD COLUMN account TEXT;         -- USER@ADDRESS
 ",
     "
-    -- a database moves to other instances; the one that it began with names it in backups, usage and credentials
+    -- a database moves to other instances. The one that it began with names it in backups, usage and credentials
     ALTER TABLE databases ADD COLUMN origin INTEGER;    -- NULL: it has not moved
     ALTER TABLE instances ADD COLUMN kept_until INTEGER;    -- of one that the database has left, in milliseconds since 1970
 ",
