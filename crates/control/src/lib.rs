@@ -46,6 +46,7 @@ pub mod backups;
 mod branches;
 pub mod history;
 mod metering;
+mod outcome;
 mod spares;
 mod storage;
 mod tasks;

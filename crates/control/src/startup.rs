@@ -35,6 +35,7 @@ use crate::instance::room::Room;
 use crate::lock::Lock;
 use crate::meter::Meter;
 use crate::metering::{self, Metering};
+use crate::outcome::reading::Outcomes;
 use crate::rebuild::{self, Found};
 use crate::registry::Registry;
 use crate::servers::Servers;
@@ -174,6 +175,7 @@ fn assemble(
         storage,
         backups,
         histories: Histories::new(config.archive_every),
+        outcomes: Outcomes::default(),
         tasks,
         data_dir: config.data_dir.clone(),
         calendar: config.calendar.clone(),

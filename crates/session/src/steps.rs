@@ -14,7 +14,7 @@
 //! - a command is sent only while the caller holds a pass and its restriction has been checked since
 //!   the pass was given;
 //! - a command is sent again only if its server is known not to have read it, and at most [`TRIES`]
-//!   times to one server;
+//!   times to one server; or, once, if it is known to have committed and does nothing else;
 //! - an event that does not belong to the last step ends the session: nothing is sent.
 //!
 //! ```
@@ -113,7 +113,22 @@ pub enum Event {
         pins: Vec<Pin>,
         /// Whether the command may have committed the open transaction.
         may_have_committed: bool,
+        /// Whether the server's log tells whether it has, after which it can be run again.
+        marked: bool,
     },
+    /// [`Step::Resolve`] has been performed.
+    Resolved(Outcome),
+}
+
+/// What became of a transaction whose commit was interrupted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has committed.
+    Committed,
+    /// It has not, and never will.
+    RolledBack,
+    /// That cannot be known, for this reason.
+    Unknown(String),
 }
 
 /// What to do next.
@@ -145,6 +160,8 @@ pub enum Step {
     LoseBackend,
     /// Drop the backend and report the state that was lost. → [`Event::Interrupted`]
     Interrupt,
+    /// Wait for another server, and ask its log whether the interrupted command has committed. → [`Event::Resolved`]
+    Resolve,
     /// The reply has been passed on.
     Done,
     /// The command was not run; the client has its answer.
@@ -172,6 +189,10 @@ pub enum Why {
     TransactionLost,
     /// The server died while the command ran.
     OutcomeUnknown,
+    /// The server died while the command committed the transaction, and its log does not tell whether it has: the reason.
+    Unresolved(String),
+    /// The command has committed the transaction, but its reply is lost, and this state of the session.
+    Committed(Vec<Pin>),
     /// This state was lost with the backend.
     StateLost(Vec<Pin>),
     /// A server that is alive closed the connection on this command [`TRIES`] times without reading it.
@@ -208,6 +229,8 @@ enum Awaiting {
     Completed,
     Sent,
     StatementEnded,
+    /// What became of the transaction, with the state that was lost.
+    Resolved(Vec<Pin>),
     /// The backend is being dropped; then this step follows.
     BackendDropped(Box<Step>),
     Interrupted,
@@ -225,6 +248,8 @@ pub struct Steps {
     deadline: Option<Instant>,
     /// The server of the last pass, by its generation.
     generation: u64,
+    /// Whether the command is known to have committed, and is run again for its reply alone.
+    committed: bool,
     /// The generation of the last server that did not read the command, and the number of its attempts.
     unread: (u64, u8),
 }
@@ -238,6 +263,7 @@ impl Steps {
             patience,
             deadline: None,
             generation: 0,
+            committed: false,
             unread: (0, 0),
         }
     }
@@ -291,17 +317,50 @@ impl Steps {
             (
                 Awaiting::Interrupted,
                 Event::Interrupted {
+                    pins, marked: true, ..
+                },
+            ) => {
+                self.awaiting = Awaiting::Resolved(pins);
+                Step::Resolve
+            }
+            (
+                Awaiting::Interrupted,
+                Event::Interrupted {
                     pins,
                     may_have_committed,
+                    marked: false,
                 },
-            ) => interrupted(&pins, may_have_committed),
+            ) => interrupted(&pins, may_have_committed.then_some(Why::OutcomeUnknown)),
+            (Awaiting::Resolved(pins), Event::Resolved(outcome)) => self.resolved(pins, outcome),
             _ => Step::end(None),
         };
-        // `lose` has set what follows the dropping
-        if step != Step::LoseBackend {
+        let step = if self.committed {
+            committed(step)
+        } else {
+            step
+        };
+        // `lose` has set what follows the dropping, and `Resolve` what it awaits
+        if !matches!(step, Step::LoseBackend | Step::Resolve) {
             self.awaiting = awaiting_after(&step);
         }
         step
+    }
+
+    /// It is known what became of the transaction, or that it cannot be known. A command that has committed is run again,
+    /// to which the server replies as it would have done.
+    fn resolved(&mut self, mut pins: Vec<Pin>, outcome: Outcome) -> Step {
+        match outcome {
+            Outcome::Committed => {
+                self.committed = true;
+                pins.retain(|pin| *pin != Pin::Transaction);
+                match pins.is_empty() {
+                    true => Step::Begin,
+                    false => Step::end(Some(Why::Committed(pins))),
+                }
+            }
+            Outcome::RolledBack => interrupted(&pins, None),
+            Outcome::Unknown(reason) => interrupted(&pins, Some(Why::Unresolved(reason))),
+        }
     }
 
     /// The server of the pass is gone: retries until the patience is over.
@@ -363,25 +422,44 @@ fn awaiting_after(step: &Step) -> Awaiting {
         Step::Send => Awaiting::Sent,
         Step::EndStatement => Awaiting::StatementEnded,
         Step::Interrupt => Awaiting::Interrupted,
-        Step::LoseBackend | Step::Done | Step::Answered | Step::Refuse(_) | Step::End { .. } => {
-            Awaiting::Nothing
-        }
+        Step::Resolve
+        | Step::LoseBackend
+        | Step::Done
+        | Step::Answered
+        | Step::Refuse(_)
+        | Step::End { .. } => Awaiting::Nothing,
     }
 }
 
 /// What the client is told after its backend was lost while the command ran. The session continues only if
-/// nothing but a transaction was lost: the client can run that again.
-fn interrupted(pins: &[Pin], may_have_committed: bool) -> Step {
-    let rolled_back = pins.contains(&Pin::Transaction) && !may_have_committed;
-    let why = if rolled_back {
-        Why::TransactionLost
-    } else {
-        Why::OutcomeUnknown
+/// nothing but a transaction was lost: the client can run that again. `unclear`: what to tell if the command may have
+/// committed it.
+fn interrupted(pins: &[Pin], unclear: Option<Why>) -> Step {
+    let why = match unclear {
+        None if pins.contains(&Pin::Transaction) => Why::TransactionLost,
+        None => Why::OutcomeUnknown,
+        Some(why) => why,
     };
     if pins.iter().any(|pin| *pin != Pin::Transaction) {
         return Step::end(Some(why));
     }
     Step::Refuse(why)
+}
+
+/// The step of a command that has committed already, and is run again for its reply: an error says so.
+fn committed(step: Step) -> Step {
+    let why = |why: Option<Why>| match why {
+        Some(Why::Committed(pins) | Why::StateLost(pins)) => Why::Committed(pins),
+        _ => Why::Committed(Vec::new()),
+    };
+    match step {
+        Step::Refuse(other) => Step::Refuse(why(Some(other))),
+        Step::End { why: other, unsent } => Step::End {
+            why: Some(why(other)),
+            unsent,
+        },
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -242,6 +242,11 @@ impl Listening {
 
     /// Waits for bytes of the reply; an empty chunk means that the server has closed.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
+        if !self.early.is_empty() {
+            // read with the reply before
+            let early = std::mem::take(&mut self.early);
+            return Chunk::poll_read(&mut &*early, cx);
+        }
         Chunk::poll_read(&mut self.backend.link, cx)
     }
 

@@ -16,9 +16,10 @@ use super::edits::{self, Answer};
 use super::hold::Hold;
 use super::kill::{NOT_OWNER, UNKNOWN_THREAD};
 use super::parameters::address;
+use super::resolve::Mark;
 use super::running::{Edit, Running};
 use crate::backend::{Backend, BackendError};
-use crate::client::{Client, Over};
+use crate::client::{Client, Incoming, Over};
 use crate::refusal;
 use crate::relay::{Broken, Changes, pass_on, relay};
 
@@ -75,6 +76,19 @@ async fn pass_through(
     };
     let closing = backend.cache.take_closing();
     let filter = filter_of(cx, running, &backend);
+    running.mark = Mark::of(cx, state, running, &backend).map(Box::new);
+    if let Some(mark) = &running.mark {
+        let before = (closings(&closing), mark.marker.savepoint());
+        return Box::pin(marked(
+            client,
+            hold,
+            &running.incoming,
+            backend,
+            before,
+            tracking,
+        ))
+        .await;
+    }
     let incoming = &mut running.incoming;
     let mut speaking = backend.speak();
     let sent = if closing.is_empty() {
@@ -102,6 +116,40 @@ async fn pass_through(
             relay(&mut listening, client, &mut changes).await?
         }
     };
+    if let Some(backend) = listening.into_backend() {
+        hold.put_back(backend);
+    }
+    Ok(end)
+}
+
+/// Sends a command that commits, right behind a savepoint, whose reply the client does not get.
+async fn marked(
+    client: &mut Client,
+    hold: &mut Hold,
+    incoming: &Incoming,
+    backend: Box<Backend>,
+    (mut bytes, savepoint): (Vec<u8>, String),
+    tracking: Tracking,
+) -> Result<ReplyEnd, Broken> {
+    let query = [&[Command::Query as u8], savepoint.as_bytes()].concat();
+    write_packet(&mut bytes, 0, &query);
+    bytes.extend_from_slice(&incoming.bytes);
+    let mut speaking = backend.speak();
+    let sent = speaking.send(&bytes, client.write_timeout).await;
+    sent.map_err(|_| Broken::unread())?;
+    let kind = ReplyKind::of(incoming.payload());
+    let mut listening = speaking.sent_all([ReplyKind::of(&query), kind]);
+    // an error of the savepoint's own leaves the commit unmarked, not undone
+    listening
+        .reply(Tracking::Nothing)
+        .await
+        .map_err(|_| Broken::outcome_unknown(false))?;
+    let mut changes = Changes {
+        tracking,
+        statement: None,
+        filter: None::<Box<RowFilter<AccountRows>>>,
+    };
+    let end = relay(&mut listening, client, &mut changes).await?;
     if let Some(backend) = listening.into_backend() {
         hold.put_back(backend);
     }

@@ -9,6 +9,7 @@ use dormouse_session::timeout::Timeout;
 use dormouse_session::tls_status::TlsStatus;
 
 use super::context::SessionContext;
+use super::resolve::Mark;
 use crate::client::Incoming;
 use crate::handle::SessionHandle;
 
@@ -34,6 +35,8 @@ pub(super) struct Running {
     /// The session that it kills, by the server's id of its backend in the text. Taken out, and the command not sent, if
     /// the session has another backend then.
     pub(super) victim: Option<Box<(Arc<SessionHandle>, u32)>>,
+    /// What marks the transaction that it commits in the server's log, once it has been sent.
+    pub(super) mark: Option<Box<Mark>>,
     /// Whether it reads or sets `wait_timeout`.
     pub(super) timeout: Option<Timeout>,
     /// The command's text, if needed after it has run.
@@ -69,6 +72,7 @@ impl Running {
             instead: None,
             put_back: None,
             victim: None,
+            mark: None,
             timeout: None,
             noted: None,
             steps: Steps::new(cx.limits().hold_timeout),

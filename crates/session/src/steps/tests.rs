@@ -70,6 +70,7 @@ fn interrupted_with(pins: &[Pin], may_have_committed: bool, step: Step) -> Scrip
     let event = Event::Interrupted {
         pins: pins.to_vec(),
         may_have_committed,
+        marked: false,
     };
     let left = (connection_lost(false, false, true), Step::Interrupt);
     [to_door(), to_sending(1), vec![left, (event, step)]].concat()
@@ -326,6 +327,82 @@ fn errors_of_interrupted_commands() {
         let what = format!("{pins:?}, {may_have_committed}");
         follows(&what, &[interrupted_with(pins, may_have_committed, step)]);
     }
+}
+
+/// A command that commits is interrupted, and its server's log tells this of it.
+fn resolved(pins: &[Pin], outcome: Outcome, step: Step) -> Script {
+    let event = Event::Interrupted {
+        pins: pins.to_vec(),
+        may_have_committed: true,
+        marked: true,
+    };
+    vec![
+        (connection_lost(false, false, true), Step::Interrupt),
+        (event, Step::Resolve),
+        (Event::Resolved(outcome), step),
+    ]
+}
+
+#[test]
+fn what_becomes_of_a_command_whose_commit_was_interrupted() {
+    let unknown = || Outcome::Unknown("no log".to_owned());
+    let unresolved = || Why::Unresolved("no log".to_owned());
+    let transaction = [Pin::Transaction];
+    let more = [Pin::Transaction, Pin::UserLock];
+    let table = [
+        (&transaction[..], Outcome::Committed, Step::Begin),
+        (
+            &more,
+            Outcome::Committed,
+            end(Some(Why::Committed(vec![Pin::UserLock]))),
+        ),
+        (
+            &transaction,
+            Outcome::RolledBack,
+            Step::Refuse(Why::TransactionLost),
+        ),
+        (&more, Outcome::RolledBack, end(Some(Why::TransactionLost))),
+        (&transaction, unknown(), Step::Refuse(unresolved())),
+        (&more, unknown(), end(Some(unresolved()))),
+    ];
+    for (pins, outcome, step) in table {
+        let what = format!("{pins:?}, {outcome:?}");
+        let script = resolved(pins, outcome, step);
+        follows(&what, &[to_door(), to_sending(1), script]);
+    }
+}
+
+#[test]
+fn a_command_that_has_committed_is_run_again_for_its_reply_and_every_error_says_that_it_has() {
+    let committed = || resolved(&[Pin::Transaction], Outcome::Committed, Step::Begin);
+    let begun = || [to_door(), to_sending(1), committed()].concat();
+    let door = || vec![(Event::Allowed, Step::EnterDoor)];
+    let done = vec![(Event::Replied, Step::Done)];
+    follows("its reply", &[begun(), door(), to_sending(2), done]);
+
+    let told = || Step::Refuse(Why::Committed(Vec::new()));
+    let refused = vec![(Event::NotPassed(error(7)), told())];
+    follows("no server", &[begun(), door(), refused]);
+    let lost = vec![
+        (connection_lost(false, false, true), Step::Interrupt),
+        (
+            Event::Interrupted {
+                pins: Vec::new(),
+                may_have_committed: true,
+                marked: false,
+            },
+            told(),
+        ),
+    ];
+    follows("another death", &[begun(), door(), to_sending(2), lost]);
+    let restored = vec![(
+        Event::CannotRestore(error(7)),
+        end_unsent(Why::Committed(Vec::new())),
+    )];
+    follows(
+        "a state that cannot be restored",
+        &[begun(), door(), to_backend(2), restored],
+    );
 }
 
 #[test]
