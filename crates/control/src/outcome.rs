@@ -1,6 +1,6 @@
-//! What became of transactions whose commits were interrupted by the end of their server: asked of its binary log.
+//! After the end of a server: what of its last statements has happened, and what can be run again.
 //!
-//! A commit is preceded by a savepoint with the name of its [`Marker`], which stands in the transaction's group of the
+//! What became of transactions whose commits were interrupted is asked of the binary log. A commit is preceded by a savepoint with the name of its [`Marker`], which stands in the transaction's group of the
 //! log if the transaction has committed. Without a group, or with one that ends with a rollback, it has not, since a server
 //! that starts again commits exactly those prepared transactions that are in its log (`sync_binlog = 1`).
 //!
@@ -14,14 +14,16 @@ use std::time::Duration;
 
 use dormouse_binlog::{Keys, Name};
 use dormouse_driver::Log;
-use dormouse_types::{DatabaseName, InstanceId, Marker};
+use dormouse_types::{DatabaseName, InstanceId, Marker, RunAgain};
 
 use crate::backups::vault::blocking;
+use crate::database::Database;
 use crate::database::context::Context;
 use crate::error::Error;
 use crate::history::archive::began;
 use crate::history::files::keys;
 use crate::instance::rekeying::with_keys;
+use crate::time::within;
 use reading::Reading;
 
 /// Whether the transaction with this marker has committed. `instance` and `generation`: the server that runs now, and has
@@ -46,6 +48,21 @@ pub(crate) async fn committed(
         None => Ok(false),
     })
     .await
+}
+
+/// What keeps statements, which the end of a server has interrupted, from being run again on the next one.
+///
+/// # Errors
+/// That server does not tell.
+pub(crate) async fn run_again(context: &Context, database: &Database) -> Result<RunAgain, Error> {
+    let asked = within(context.host.deadlines.ask, async {
+        let server = database.server()?;
+        context.host.servers.run_again(&server).await
+    });
+    asked.await.map_err(|error| Error::Server {
+        database: database.name.clone(),
+        reason: error.to_string(),
+    })
 }
 
 /// Copies the log of an instance, whose server may be writing to it.

@@ -9,8 +9,8 @@ use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_policy::{SettingsPatch, Spec};
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{
-    Account, DatabaseName, Ended, InstanceId, Marker, PoolStatus, SessionStatus, State, Usage,
-    Variables, WokenBy,
+    Account, DatabaseName, Ended, InstanceId, Marker, PoolStatus, RunAgain, SessionStatus, State,
+    Usage, Variables, WokenBy,
 };
 use tokio::sync::broadcast;
 
@@ -651,6 +651,14 @@ impl Plane {
         sent: Duration,
     ) -> Result<bool, Error> {
         outcome::committed(&self.context, name, server, marker, sent).await
+    }
+
+    /// What keeps statements, which the end of its former server has interrupted, from being run again on the present one.
+    ///
+    /// # Errors
+    /// That cannot be known.
+    pub async fn run_again(&self, name: &DatabaseName) -> Result<RunAgain, Error> {
+        outcome::run_again(&self.context, &*self.find(name)?).await
     }
 
     /// Kills the connection `thread`, or its statement, on the server of this generation; does nothing if

@@ -36,6 +36,7 @@ pub mod quiesce;
 pub mod redo_log;
 pub mod relay;
 pub mod replay;
+mod run_again;
 mod settings;
 mod stored_code;
 pub mod understudy;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use dormouse_link::ClientCertificate;
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{
-    Account, CertificateNames, DatabaseName, Ended, InstanceId, Marker, OnDemand, Target,
+    Account, CertificateNames, DatabaseName, Ended, InstanceId, Marker, OnDemand, RunAgain, Target,
     UserOnDemand, Variables, WokenBy,
 };
 
@@ -132,6 +132,10 @@ pub trait ControlPath: Send + Sync + 'static {
         marker: Marker,
         sent: Duration,
     ) -> Result<bool, ControlError>;
+
+    /// What keeps statements, which the end of the database's former server has interrupted, from being run again on the
+    /// present one. An error: that cannot be known.
+    async fn run_again(&self, database: &DatabaseName) -> Result<RunAgain, ControlError>;
 
     /// The credential that [`enroll`](ControlPath::enroll) gives: SHA1 of the password, for
     /// `mysql_native_password`.

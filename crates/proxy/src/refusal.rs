@@ -436,13 +436,19 @@ pub(crate) fn cannot_wake(reason: &str) -> ErrPacket {
     )
 }
 
-/// The server ended while a transaction was open.
-pub(crate) fn transaction_lost() -> ErrPacket {
+/// The server ended while a transaction was open, which could not be run again: the reason, if it was tried.
+pub(crate) fn transaction_lost(reason: &str) -> ErrPacket {
+    let why = match reason {
+        "" => String::new(),
+        reason => format!(" (Dormouse could not run it again: {reason})"),
+    };
     ErrPacket::new(
         1213,
         "40001",
-        "the database's server was restarted and the transaction was rolled back; \
-         try restarting transaction",
+        format!(
+            "the database's server was restarted and the transaction was rolled back; \
+             try restarting transaction{why}"
+        ),
     )
 }
 

@@ -110,6 +110,15 @@ pub struct PoolStatus {
     /// Interrupted commits of which no log could tell.
     #[serde(default)]
     pub unresolved: u64,
+    /// Interrupted transactions that were run again on the next server.
+    #[serde(default)]
+    pub replayed: u64,
+    /// Interrupted transactions that could not be run again.
+    #[serde(default)]
+    pub not_replayed: u64,
+    /// Interrupted queries that were run again on the next server.
+    #[serde(default)]
+    pub read_again: u64,
     /// Statements answered while the database slept.
     pub sleeping_answers: u64,
     /// Traffic between clients and the server, without logins.

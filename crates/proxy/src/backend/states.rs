@@ -229,6 +229,13 @@ impl Listening {
         &mut self.backend
     }
 
+    /// Makes the next reply, of which nothing has been read, have a [digest](ReplyEnd::digest).
+    pub(crate) fn digest(&mut self) {
+        if let Awaited::Reply(framer) = &mut self.awaited {
+            framer.digest();
+        }
+    }
+
     /// The capabilities agreed on with the server.
     pub(super) fn capabilities(&self) -> Capabilities {
         self.backend.capabilities

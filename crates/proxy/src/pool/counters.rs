@@ -35,6 +35,12 @@ pub(crate) struct Counters {
     pub(crate) found_rolled_back: AtomicU64,
     /// Interrupted commits of which the log could not tell.
     pub(crate) unresolved: AtomicU64,
+    /// Interrupted transactions that were run again.
+    pub(crate) replayed: AtomicU64,
+    /// Interrupted transactions that could not be run again.
+    pub(crate) not_replayed: AtomicU64,
+    /// Interrupted queries that were run again.
+    pub(crate) read_again: AtomicU64,
     /// Times a session could not give its lease up, by pin.
     pins: Mutex<BTreeMap<Pin, u64>>,
 }

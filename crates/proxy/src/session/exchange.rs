@@ -1,6 +1,7 @@
 //! Sending a command to the server and passing its reply on to the client.
 
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use dormouse_session::SessionState;
 use dormouse_session::timeout::show;
@@ -16,7 +17,7 @@ use super::edits::{self, Answer};
 use super::hold::Hold;
 use super::kill::{NOT_OWNER, UNKNOWN_THREAD};
 use super::parameters::address;
-use super::resolve::Mark;
+use super::resolve::mark_of;
 use super::running::{Edit, Running};
 use crate::backend::{Backend, BackendError};
 use crate::client::{Client, Incoming, Over};
@@ -76,9 +77,12 @@ async fn pass_through(
     };
     let closing = backend.cache.take_closing();
     let filter = filter_of(cx, running, &backend);
-    running.mark = Mark::of(cx, state, running, &backend).map(Box::new);
-    if let Some(mark) = &running.mark {
+    if state.keeps_replies() {
+        running.ends().sent = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    }
+    if let Some(mark) = mark_of(cx, state, running, &backend) {
         let before = (closings(&closing), mark.marker.savepoint());
+        running.ends().mark = Some(mark);
         return Box::pin(marked(
             client,
             hold,
@@ -105,6 +109,9 @@ async fn pass_through(
         pass_on(&mut speaking, client, left, continues).await?
     };
     let mut listening = speaking.sent(kind, seq);
+    if state.keeps_replies() {
+        listening.digest();
+    }
     let end = match kind {
         ReplyKind::None => ReplyEnd::default(),
         _ => {
@@ -168,6 +175,7 @@ async fn exchange_edited(
     let Some(backend) = hold.take_backend() else {
         return Err(Broken::unread());
     };
+    running.ends().sent = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let capabilities = backend.capabilities;
     let kind = ReplyKind::of(running.incoming.payload());
     let mut filter = filter_of(cx, running, &backend);

@@ -1,72 +1,58 @@
 //! What became of a transaction whose commit was interrupted by the end of its server.
 //!
-//! A commit is sent together with a savepoint of its own ([`Marker`]), which stands in the transaction's group of the
+//! A commit is sent together with a savepoint of its own ([`Marker`](dormouse_types::Marker)), which stands in the transaction's group of the
 //! binary log if it committed, and nowhere if it did not. The log of the next server has that of the one that died, so the
 //! control path looks there as soon as the door has opened again.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use dormouse_session::SessionState;
 use dormouse_session::effects::commits_alone;
 use dormouse_session::steps::Outcome;
-use dormouse_types::{InstanceId, Marker};
 use dormouse_wire::command::Command;
 use tokio::time::Instant;
 
 use super::context::SessionContext;
 use super::entering::{MOMENT, enter};
 use super::hold::Hold;
-use super::running::Running;
+use super::running::{Mark, Running};
 use crate::backend::Backend;
 use crate::client::Over;
 use crate::pool::Counters;
 
-/// A commit on its way.
-#[derive(Debug)]
-pub(super) struct Mark {
-    pub(super) marker: Marker,
-    /// The server that it was sent to.
-    instance: InstanceId,
-    generation: u64,
-    /// When, since 1970: the log must reach back to it.
-    sent: Duration,
-}
-
-impl Mark {
-    /// The mark of a command that is about to be sent; `None` if it needs none, or no log would have it.
-    pub(super) fn of(
-        cx: &SessionContext,
-        state: &mut SessionState,
-        running: &Running,
-        backend: &Backend,
-    ) -> Option<Self> {
-        let incoming = &running.incoming;
-        let may = backend.residue.logs
-            && state.in_transaction()
-            && incoming.is_whole()
-            && incoming.last_seq() == 0
-            && matches!(incoming.command, Command::Query | Command::StmtExecute)
-            && !state.has_profiled();
-        if !may {
-            return None;
-        }
-        let commits = match running.statement {
-            None => judge(state, incoming.argument()),
-            Some(id) => {
-                let text = state.statements.get(id)?.text.clone()?;
-                judge(state, &text)
-            }
-        };
-        if !commits {
-            return None;
-        }
-        Some(Self {
-            marker: cx.shared.next_marker(),
-            instance: backend.target.instance,
-            generation: backend.target.generation,
-            sent: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
-        })
+/// The mark of a command that is about to be sent; `None` if it needs none, or no log would have it.
+pub(super) fn mark_of(
+    cx: &SessionContext,
+    state: &mut SessionState,
+    running: &Running,
+    backend: &Backend,
+) -> Option<Mark> {
+    let incoming = &running.incoming;
+    let may = backend.residue.logs
+        && state.in_transaction()
+        && incoming.is_whole()
+        && incoming.last_seq() == 0
+        && matches!(incoming.command, Command::Query | Command::StmtExecute)
+        && !state.has_profiled();
+    if !may {
+        return None;
     }
+    let commits = match running.statement {
+        None => judge(state, incoming.argument()),
+        Some(id) => {
+            let text = state.statements.get(id)?.text.clone()?;
+            judge(state, &text)
+        }
+    };
+    if !commits {
+        return None;
+    }
+    Some(Mark {
+        marker: cx.shared.next_marker(),
+        instance: backend.target.instance,
+        generation: backend.target.generation,
+        sent: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+    })
 }
 
 /// Whether a text commits and can be run again.
@@ -81,7 +67,7 @@ pub(super) async fn resolve(
     hold: &mut Hold,
     running: &mut Running,
 ) -> Result<Outcome, Over> {
-    let Some(mark) = running.mark.take() else {
+    let Some(mark) = running.ends().mark.take() else {
         let reason = "it was not marked in the binary log".to_owned();
         return Ok(Outcome::Unknown(reason));
     };

@@ -26,6 +26,7 @@ use super::hold::{Hold, Unready};
 use super::main_loop::Session;
 use super::parameters::{complete_types, lacks_types};
 use super::prepare_again::{prepare_again, prepare_first, prepare_missing};
+use super::replay::{plan, reads, replay};
 use super::resolve::resolve;
 use super::running::Running;
 use super::waker::woken_by;
@@ -51,6 +52,10 @@ impl Session {
         } = self;
         let knew = state.diagnostics().is_some();
         hold.begin();
+        if !state.in_transaction() && hold.has_told() {
+            // it ended with an error
+            state.transaction = None;
+        }
         let mut pass = None;
         let mut end = None;
         let mut event = Event::Begun;
@@ -148,9 +153,12 @@ impl Session {
                     Event::Interrupted {
                         pins: hold.take_lost(),
                         may_have_committed: may_have_committed(state, running),
-                        marked: running.mark.is_some(),
+                        marked: running.ends().mark.is_some(),
+                        reads: reads(state, running),
                     }
                 }
+                Step::Plan => Event::Planned(plan(state, running)),
+                Step::Replay => Box::pin(replay(cx, state, hold, running)).await,
                 Step::Resolve => {
                     pass = None;
                     cx.demand(&|| woken_by(cx, state, &running.incoming));
@@ -284,7 +292,7 @@ fn error_of(cx: &SessionContext, why: Why) -> ErrPacket {
     match why {
         Why::Given(error) => error,
         Why::HoldTimeout => cx.hold_timeout(),
-        Why::TransactionLost => refusal::transaction_lost(),
+        Why::TransactionLost(reason) => refusal::transaction_lost(&reason),
         Why::OutcomeUnknown => refusal::outcome_unknown(),
         Why::Unresolved(reason) => refusal::unresolved(&reason),
         Why::Committed(pins) => refusal::committed(&pins),
