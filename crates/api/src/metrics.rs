@@ -56,7 +56,7 @@ const fn amount(name: &'static str, help: &'static str, of: fn(&Figures) -> f64)
 const MIB_MS: f64 = (1 << 20) as f64 / 1000.0;
 
 /// All metrics but the pins. The names of counters get the suffix `_total` in the text.
-const FIGURES: [Figure; 28] = [
+const FIGURES: [Figure; 34] = [
     gauge("awake", "1 while its server runs and is not frozen", |of| {
         i64::from(of.0.state == State::Active)
     }),
@@ -130,6 +130,36 @@ const FIGURES: [Figure; 28] = [
         "faults",
         "replies to no current command; their connections were closed",
         |of| of.1.faults,
+    ),
+    counter(
+        "commits_found_committed",
+        "interrupted commits that had committed, as the server's log told",
+        |of| of.1.found_committed,
+    ),
+    counter(
+        "commits_found_rolled_back",
+        "interrupted commits that had not committed, as the server's log told",
+        |of| of.1.found_rolled_back,
+    ),
+    counter(
+        "commits_unresolved",
+        "interrupted commits of which no log could tell",
+        |of| of.1.unresolved,
+    ),
+    counter(
+        "transactions_replayed",
+        "interrupted transactions that were run again on the next server",
+        |of| of.1.replayed,
+    ),
+    counter(
+        "transactions_not_replayed",
+        "interrupted transactions that could not be run again",
+        |of| of.1.not_replayed,
+    ),
+    counter(
+        "queries_read_again",
+        "interrupted queries that were run again on the next server",
+        |of| of.1.read_again,
     ),
     counter(
         "sleeping_answers",

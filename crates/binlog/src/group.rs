@@ -11,6 +11,8 @@ use crate::place::{Name, Place};
 
 /// Most bytes of texts that are kept of one group.
 const TEXTS: usize = 1 << 20;
+/// Longest text of a `SAVEPOINT` statement: a name has at most 64 characters.
+const SAVEPOINT: usize = 512;
 /// Most tables that are kept of one group.
 const TABLES: usize = 10_000;
 
@@ -128,6 +130,10 @@ pub struct Group {
     pub texts: Vec<String>,
     /// Whether texts or tables are left out, because there are too many.
     pub is_cut: bool,
+    /// The text of its last `SAVEPOINT` statement.
+    pub savepoint: Option<String>,
+    /// Whether it ends with a rollback: what it changed in tables without transactions is all that it has changed.
+    pub is_rolled_back: bool,
 }
 
 /// A group that has begun.
@@ -159,6 +165,8 @@ impl Growing {
             tables: BTreeSet::new(),
             texts: Vec::new(),
             is_cut: false,
+            savepoint: None,
+            is_rolled_back: false,
         };
         Self {
             group,
@@ -173,10 +181,14 @@ impl Growing {
             Body::Query { schema, text } => {
                 let ends = matches!(text.as_str(), "COMMIT" | "ROLLBACK");
                 if ends && !self.standalone {
+                    self.group.is_rolled_back = text == "ROLLBACK";
                     return true;
                 }
                 if !schema.is_empty() {
                     self.group.schemas.insert(schema);
+                }
+                if text.starts_with("SAVEPOINT ") && text.len() <= SAVEPOINT {
+                    self.group.savepoint = Some(text.clone());
                 }
                 self.text(text);
                 self.standalone

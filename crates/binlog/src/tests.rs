@@ -281,6 +281,8 @@ fn log(commits: &[Commit], times: &[(i64, i64)]) -> (Vec<Group>, Anchors) {
         tables: Default::default(),
         texts: Vec::new(),
         is_cut: false,
+        savepoint: None,
+        is_rolled_back: false,
     };
     let groups = (0..).zip(commits).map(group).collect();
     let mut anchors = Anchors::default();

@@ -48,6 +48,7 @@ mod follower;
 pub mod history;
 mod metering;
 mod moves;
+mod outcome;
 mod place;
 mod replicas;
 mod seed;

@@ -9,7 +9,8 @@ use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_policy::{SettingsPatch, Spec};
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{
-    Account, DatabaseName, Ended, PoolStatus, SessionStatus, State, Usage, Variables, WokenBy,
+    Account, DatabaseName, Ended, InstanceId, Marker, PoolStatus, RunAgain, SessionStatus, State,
+    Usage, Variables, WokenBy,
 };
 use tokio::sync::broadcast;
 
@@ -21,6 +22,7 @@ use crate::database::context::Context;
 use crate::doors::Doors;
 use crate::error::Error;
 use crate::history::watch::store_rest;
+use crate::outcome;
 use crate::principal::Principal;
 use crate::servers::Servers;
 use crate::startup::{self, Started};
@@ -673,6 +675,29 @@ impl Plane {
             Ok(outcome) => outcome.map_err(|error| failed(error.to_string())),
             Err(error) => Err(failed(error.to_string())),
         }
+    }
+
+    /// Whether a transaction with this marker has committed on the database's former server, as the log of the present one
+    /// tells, which is that of this instance and generation. `sent`: when its commit was sent, since 1970.
+    ///
+    /// # Errors
+    /// That cannot be known: there is no log, it cannot be read, or it does not reach back so far.
+    pub async fn committed(
+        &self,
+        name: &DatabaseName,
+        server: (InstanceId, u64),
+        marker: Marker,
+        sent: Duration,
+    ) -> Result<bool, Error> {
+        outcome::committed(&self.context, name, server, marker, sent).await
+    }
+
+    /// What keeps statements, which the end of its former server has interrupted, from being run again on the present one.
+    ///
+    /// # Errors
+    /// That cannot be known.
+    pub async fn run_again(&self, name: &DatabaseName) -> Result<RunAgain, Error> {
+        outcome::run_again(&self.context, &*self.find(name)?).await
     }
 
     /// Kills the connection `thread`, or its statement, on the server of this generation; does nothing if

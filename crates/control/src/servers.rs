@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_tenant::{Caller, Outcome, Statement};
-use dormouse_types::{Account, Bytes, Ended, Endpoint, Events, InstanceId, UserChange, Variables};
+use dormouse_types::{
+    Account, Bytes, Ended, Endpoint, Events, InstanceId, RunAgain, UserChange, Variables,
+};
 
 pub mod admin;
 
@@ -248,6 +250,12 @@ pub trait Servers: Send + Sync + 'static {
 
     /// Whether the server has stored code that changes sessions in ways that no reply reports.
     async fn hides_changes(&self, server: &Server) -> Result<bool, ServerError>;
+
+    /// What keeps interrupted statements from being run again.
+    async fn run_again(&self, _server: &Server) -> Result<RunAgain, ServerError> {
+        let what = "these servers do not tell".to_owned();
+        Err(ServerError::BadRequest(what))
+    }
 
     /// Kills a connection and the statement that runs on it; does nothing if it no longer exists.
     async fn end(&self, server: &Server, thread: u32, what: Ended) -> Result<(), ServerError>;

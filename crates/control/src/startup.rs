@@ -39,6 +39,7 @@ use crate::lock::Lock;
 use crate::meter::Meter;
 use crate::metering::{self, Metering};
 use crate::moves;
+use crate::outcome::reading::Outcomes;
 use crate::rebuild::{self, Found};
 use crate::registry::Registry;
 use crate::replicas;
@@ -187,6 +188,7 @@ fn assemble(
         backups,
         wants_replicas: replicas::Wanted::default(),
         histories: Histories::new(config.archive_every),
+        outcomes: Outcomes::default(),
         tasks,
         data_dir: config.data_dir.clone(),
         calendar: config.calendar.clone(),

@@ -21,7 +21,8 @@ use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
 use dormouse_tenant::{Caller, Outcome as Managed, Statement};
 use dormouse_types::{
     Access, Account, Activity, Carried, CertificateNames, DatabaseName, Delay, Ended, InstanceId,
-    OnDemand, PoolStatus, SessionStatus, Target, UserOnDemand, Variables, Veto, WokenBy,
+    Marker, OnDemand, PoolStatus, RunAgain, SessionStatus, Target, UserOnDemand, Variables, Veto,
+    WokenBy,
 };
 
 use crate::Outcome;
@@ -343,6 +344,24 @@ impl dormouse_proxy::ControlPath for Control {
                 .end_statement(database, generation, thread, what)
                 .await;
         }
+    }
+
+    async fn committed(
+        &self,
+        database: &DatabaseName,
+        target: &Target,
+        marker: Marker,
+        sent: Duration,
+    ) -> Result<bool, ControlError> {
+        let plane = self.plane()?;
+        let server = (target.instance, target.generation);
+        let asked = plane.committed(database, server, marker, sent).await;
+        asked.map_err(|error| ControlError(error.to_string()))
+    }
+
+    async fn run_again(&self, database: &DatabaseName) -> Result<RunAgain, ControlError> {
+        let asked = self.plane()?.run_again(database).await;
+        asked.map_err(|error| ControlError(error.to_string()))
     }
 
     fn credential(&self, instance: InstanceId, user: &str, host: &str) -> [u8; 20] {

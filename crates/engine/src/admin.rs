@@ -37,6 +37,7 @@ pub mod quiesce;
 pub mod redo_log;
 pub mod relay;
 pub mod replay;
+mod run_again;
 mod settings;
 mod stored_code;
 pub mod system_tables;

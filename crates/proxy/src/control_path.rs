@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use dormouse_link::ClientCertificate;
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{
-    Account, CertificateNames, DatabaseName, Ended, InstanceId, OnDemand, Target, UserOnDemand,
-    Variables, WokenBy,
+    Account, CertificateNames, DatabaseName, Ended, InstanceId, Marker, OnDemand, RunAgain, Target,
+    UserOnDemand, Variables, WokenBy,
 };
 
 /// Why the control path could not answer. The text is for the client.
@@ -121,6 +121,21 @@ pub trait ControlPath: Send + Sync + 'static {
         thread: u32,
         what: Ended,
     );
+
+    /// Whether a transaction with this marker has committed on the database's former server: asked of the log of the
+    /// present one, `target`. `sent`: when its commit was sent, since 1970. An error: that cannot be known; the text is for
+    /// the client.
+    async fn committed(
+        &self,
+        database: &DatabaseName,
+        target: &Target,
+        marker: Marker,
+        sent: Duration,
+    ) -> Result<bool, ControlError>;
+
+    /// What keeps statements, which the end of the database's former server has interrupted, from being run again on the
+    /// present one. An error: that cannot be known.
+    async fn run_again(&self, database: &DatabaseName) -> Result<RunAgain, ControlError>;
 
     /// The credential that [`enroll`](ControlPath::enroll) gives: SHA1 of the password, for
     /// `mysql_native_password`.

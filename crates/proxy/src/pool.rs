@@ -344,6 +344,12 @@ impl Pool {
             waited_ms: count(&counters.waited_us) / 1000,
             timeouts: count(&counters.timeouts),
             departures: count(&counters.departures),
+            found_committed: count(&counters.found_committed),
+            found_rolled_back: count(&counters.found_rolled_back),
+            unresolved: count(&counters.unresolved),
+            replayed: count(&counters.replayed),
+            not_replayed: count(&counters.not_replayed),
+            read_again: count(&counters.read_again),
             faults: count(&counters.faults),
             pins: counters.pins(),
             ..PoolStatus::default()

@@ -436,13 +436,19 @@ pub(crate) fn cannot_wake(reason: &str) -> ErrPacket {
     )
 }
 
-/// The server ended while a transaction was open.
-pub(crate) fn transaction_lost() -> ErrPacket {
+/// The server ended while a transaction was open, which could not be run again: the reason, if it was tried.
+pub(crate) fn transaction_lost(reason: &str) -> ErrPacket {
+    let why = match reason {
+        "" => String::new(),
+        reason => format!(" (Dormouse could not run it again: {reason})"),
+    };
     ErrPacket::new(
         1213,
         "40001",
-        "the database's server was restarted and the transaction was rolled back; \
-         try restarting transaction",
+        format!(
+            "the database's server was restarted and the transaction was rolled back; \
+             try restarting transaction{why}"
+        ),
     )
 }
 
@@ -453,6 +459,31 @@ pub(crate) fn outcome_unknown() -> ErrPacket {
         "08007",
         "the database's server ended while this statement ran; whether it took effect is not known",
     )
+}
+
+/// The server ended while a statement committed a transaction, and its log does not tell whether it has.
+pub(crate) fn unresolved(reason: &str) -> ErrPacket {
+    ErrPacket::new(
+        1053,
+        "08007",
+        format!(
+            "the database's server ended while this statement committed the transaction; whether it took effect is not \
+             known: {reason}"
+        ),
+    )
+}
+
+/// The server ended while a statement committed a transaction, which it has; `pins` is lost with it.
+pub(crate) fn committed(pins: &[dormouse_session::Pin]) -> ErrPacket {
+    const TEXT: &str = "the database's server ended while this statement committed the transaction; it has committed, do \
+                        not run it again";
+    if pins.is_empty() {
+        return ErrPacket::new(1053, "HY000", format!("{TEXT} (its reply is lost)"));
+    }
+    let names: Vec<_> = pins.iter().map(|pin| pin.as_str()).collect();
+    let names = names.join(", ");
+    let text = format!("{TEXT}; this session's other state is lost ({names}); connect again");
+    ErrPacket::new(1927, "08S01", text)
 }
 
 /// The server sent bytes that are not a reply to its command.

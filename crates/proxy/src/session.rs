@@ -30,6 +30,8 @@ mod on_demand;
 mod parameters;
 mod prepare_again;
 mod prepared;
+mod replay;
+mod resolve;
 mod running;
 mod show;
 mod statement;

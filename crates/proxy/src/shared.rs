@@ -1,13 +1,14 @@
 //! What all sessions of the proxy share.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
-use dormouse_types::Access;
+use dormouse_types::{Access, Marker};
 use dormouse_wire::reply::ErrPacket;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -34,6 +35,9 @@ pub(crate) struct Shared {
     pub(crate) slow_checks: Arc<Semaphore>,
     handshakes: Arc<Mutex<Handshakes>>,
     next_id: AtomicU32,
+    /// The random number of this run of Dormouse in [markers](Marker), and the next marker's number.
+    run: u64,
+    next_marker: AtomicU64,
     born: Instant,
     pub(crate) stopping: AtomicBool,
 }
@@ -85,9 +89,16 @@ impl Shared {
             control,
             handshakes: Arc::default(),
             next_id: AtomicU32::new(1),
+            run: RandomState::new().hash_one(std::process::id()),
+            next_marker: AtomicU64::new(1),
             born: Instant::now(),
             stopping: AtomicBool::new(false),
         })
+    }
+
+    /// A marker that no other transaction has.
+    pub(crate) fn next_marker(&self) -> Marker {
+        Marker::new(self.run, self.next_marker.fetch_add(1, Ordering::Relaxed))
     }
 
     /// TLS for clients that connect now.

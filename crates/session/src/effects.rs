@@ -18,7 +18,9 @@ use set::{of_set, sets_hidden};
 use words::{is_suspect, names_unreadable};
 
 pub use effect::{Effects, Kind, Replay};
-pub use outside::{flushes_privileges, may_change_rights, may_commit, may_set_globals};
+pub use outside::{
+    commits_alone, flushes_privileges, may_change_rights, may_commit, may_set_globals,
+};
 pub use stored::{may_change_stored_code, may_run_stored_code};
 
 impl Effects {

@@ -61,6 +61,9 @@ pub mod probe;
 pub mod rows;
 pub mod user_variables;
 
+// a transaction that was interrupted is run again
+pub mod replay;
+
 // what happens to a command from its arrival to its reply
 pub mod steps;
 

@@ -14,7 +14,7 @@
 //! - a command is sent only while the caller holds a pass and its restriction has been checked since
 //!   the pass was given;
 //! - a command is sent again only if its server is known not to have read it, and at most [`TRIES`]
-//!   times to one server;
+//!   times to one server; or, once, if it is known to have committed and does nothing else;
 //! - an event that does not belong to the last step ends the session: nothing is sent.
 //!
 //! ```
@@ -31,168 +31,37 @@
 //! assert_eq!(steps.next(Event::Replied), Step::Done);
 //! ```
 
+mod step;
+
 use std::time::{Duration, Instant};
 
-use dormouse_wire::reply::ErrPacket;
-
 use crate::pin::Pin;
+
+pub use step::{Event, Outcome, Step, Why};
 
 /// How often a command is sent to one server that closes its connections without having read it.
 pub const TRIES: u8 = 3;
 
-/// The result of the last step.
+/// State that was lost with a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Nothing has been done yet.
-    Begun,
-    /// The database's restriction allows the command.
-    Allowed,
-    /// The restriction does not allow it.
-    Restricted(ErrPacket),
-    /// The door has given a pass to the server of this generation.
-    Passed {
-        /// The server's generation.
-        generation: u64,
-    },
-    /// The door has given no pass: too many statements are held, the wait timed out, or the server cannot
-    /// or may not be started.
-    NotPassed(ErrPacket),
-    /// A backend of the pass's server is in the session's state.
-    Ready,
-    /// The pass's server was gone, or was being stopped. The pass has been dropped and a wake requested.
-    ServerGone {
-        /// The present time.
-        at: Instant,
-    },
-    /// The door is being shut while the session waits for a lease.
-    Shutting,
-    /// The session's last backend is gone, and with it this state, which no other backend can be given.
-    /// The client does not know yet.
-    SessionStateLost(Vec<Pin>),
-    /// There is no backend for this command; the session continues.
-    Refused(ErrPacket),
-    /// The session's state cannot be restored on a backend.
-    CannotRestore(ErrPacket),
-    /// The command has all that it needs on this backend.
-    Completed,
-    /// The client has been answered without the server.
-    Answered,
-    /// The command cannot be completed.
-    NotCompleted(ErrPacket),
-    /// The connection to the backend broke before the command was sent.
-    BackendBroke,
-    /// The whole reply has been passed on.
-    Replied,
-    /// The client went away, or does not read.
-    ClientLeft {
-        /// Whether the server has the whole command and may be running it.
-        running: bool,
-    },
-    /// The server sent something that is no reply to the command.
-    Fault {
-        /// Whether the client has got the beginning of a reply.
-        delivered: bool,
-    },
-    /// The connection to the server broke after sending had begun.
-    ConnectionLost {
-        /// Whether the server is known not to have read the whole command.
-        unread: bool,
-        /// Whether the client has got the beginning of a reply.
-        delivered: bool,
-        /// Whether the whole command is still in memory.
-        whole: bool,
-        /// Whether the server runs on and has ended this connection alone: by `KILL`, or by a limit of its own. Asked
-        /// only if the command may have been read, or if state is lost with the connection.
-        alive: bool,
-    },
-    /// [`Step::Pause`], [`Step::EndStatement`] or [`Step::LoseBackend`] has been performed.
-    Performed,
-    /// [`Step::Interrupt`] has been performed.
-    Interrupted {
-        /// The state that was lost with the backend.
-        pins: Vec<Pin>,
-        /// Whether the command may have committed the open transaction.
-        may_have_committed: bool,
-    },
+struct Lost(Vec<Pin>);
+
+/// What is to be run again on the next server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// The transaction, and then the command.
+    Transaction,
+    /// The command alone, which only reads.
+    Read,
 }
 
-/// What to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Drop the pass, if there is one, and check the restriction: a sleeping database is not woken
-    /// for a command that may not run. → [`Event::Allowed`], [`Event::Restricted`]
-    Begin,
-    /// Ask the door for a pass. → [`Event::Passed`], [`Event::NotPassed`]
-    EnterDoor,
-    /// Check the restriction again: it may have changed while the command was held. →
-    /// [`Event::Allowed`], [`Event::Restricted`]
-    CheckAgain,
-    /// Take a backend on the pass's server and restore the session's state on it. → [`Event::Ready`],
-    /// [`Event::ServerGone`], [`Event::Shutting`], [`Event::SessionStateLost`], [`Event::Refused`],
-    /// [`Event::CannotRestore`]
-    MakeReady,
-    /// Wait briefly. → [`Event::Performed`]
-    Pause,
-    /// Add to the command what this backend lacks, such as parameter types. → [`Event::Completed`],
-    /// [`Event::Answered`], [`Event::NotCompleted`], [`Event::BackendBroke`]
-    Complete,
-    /// Send the command and pass the reply on. → [`Event::Replied`], [`Event::ClientLeft`],
-    /// [`Event::Fault`], [`Event::ConnectionLost`]
-    Send,
-    /// Ask the server to kill the statement. → [`Event::Performed`]
-    EndStatement,
-    /// Drop the backend. → [`Event::Performed`]
-    LoseBackend,
-    /// Drop the backend and report the state that was lost. → [`Event::Interrupted`]
-    Interrupt,
-    /// The reply has been passed on.
-    Done,
-    /// The command was not run; the client has its answer.
-    Answered,
-    /// The command was not run, or its outcome is not known: skip what has not been read of it and tell
-    /// the client. The session continues.
-    Refuse(Why),
-    /// End the session, telling the client why if it can be told.
-    End {
-        /// What to tell the client.
-        why: Option<Why>,
-        /// Whether the command has not been sent: then the rest of it is to be skipped first.
-        unsent: bool,
-    },
-}
-
-/// Which error the client gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
-    /// The error that the event carried.
-    Given(ErrPacket),
-    /// The server was not ready in time; the command was not run.
-    HoldTimeout,
-    /// The transaction was rolled back.
-    TransactionLost,
-    /// The server died while the command ran.
-    OutcomeUnknown,
-    /// This state was lost with the backend.
-    StateLost(Vec<Pin>),
-    /// A server that is alive closed the connection on this command [`TRIES`] times without reading it.
-    Unread,
-    /// The server sent something that is no reply to the command.
-    OutOfTurn,
-}
-
-impl Step {
-    fn end(why: Option<Why>) -> Self {
-        let unsent = false;
-        Self::End { why, unsent }
-    }
-
-    fn end_unsent(why: Why) -> Self {
-        let (why, unsent) = (Some(why), true);
-        Self::End { why, unsent }
-    }
-
-    fn refuse(error: ErrPacket) -> Self {
-        Self::Refuse(Why::Given(error))
+impl Again {
+    /// What the client is told if it cannot be, for this reason.
+    fn failed(self, reason: String) -> Why {
+        match self {
+            Self::Transaction => Why::TransactionLost(reason),
+            Self::Read => Why::OutcomeUnknown,
+        }
     }
 }
 
@@ -208,6 +77,10 @@ enum Awaiting {
     Completed,
     Sent,
     StatementEnded,
+    Planned,
+    Replayed,
+    /// What became of the transaction, with the state that was lost.
+    Resolved(Box<Lost>),
     /// The backend is being dropped; then this step follows.
     BackendDropped(Box<Step>),
     Interrupted,
@@ -215,18 +88,28 @@ enum Awaiting {
     Nothing,
 }
 
+/// How long a command is retried while its servers are gone.
+#[derive(Debug)]
+enum Waits {
+    /// This long (`hold_timeout`), from the first time on.
+    For(Duration),
+    Until(Instant),
+}
+
 /// The state machine of one command.
 #[derive(Debug)]
 pub struct Steps {
     awaiting: Awaiting,
-    /// How long a command is retried while its servers are gone (`hold_timeout`).
-    patience: Duration,
-    /// The end of that time; set when a server was gone for the first time.
-    deadline: Option<Instant>,
+    /// How long a command is retried while its servers are gone.
+    waits: Waits,
     /// The server of the last pass, by its generation.
     generation: u64,
-    /// The generation of the last server that did not read the command, and the number of its attempts.
-    unread: (u64, u8),
+    /// Whether the command is known to have committed, and is run again for its reply alone.
+    committed: bool,
+    /// What must be run again before the command is sent.
+    again: Option<Again>,
+    /// How often this server has not read the command.
+    unread: u8,
 }
 
 impl Steps {
@@ -235,10 +118,11 @@ impl Steps {
     pub fn new(patience: Duration) -> Self {
         Self {
             awaiting: Awaiting::Start,
-            patience,
-            deadline: None,
+            waits: Waits::For(patience),
             generation: 0,
-            unread: (0, 0),
+            committed: false,
+            again: None,
+            unread: 0,
         }
     }
 
@@ -250,6 +134,9 @@ impl Steps {
             (Awaiting::Start, Event::Begun) | (Awaiting::Pause, Event::Performed) => Step::Begin,
             (Awaiting::Restriction, Event::Allowed) => Step::EnterDoor,
             (Awaiting::Pass, Event::Passed { generation }) => {
+                if generation != self.generation {
+                    self.unread = 0;
+                }
                 self.generation = generation;
                 Step::CheckAgain
             }
@@ -258,13 +145,28 @@ impl Steps {
             | (Awaiting::Pass, Event::NotPassed(error))
             | (Awaiting::Ready, Event::Refused(error))
             | (Awaiting::Completed, Event::NotCompleted(error)) => Step::refuse(error),
+            (Awaiting::Ready, Event::Ready) if self.again.is_some() => Step::Replay,
             (Awaiting::Ready, Event::Ready) => Step::Complete,
+            (Awaiting::Replayed, Event::Replayed) => {
+                self.again = None;
+                Step::Complete
+            }
+            (Awaiting::Replayed, Event::NotReplayed(reason)) => {
+                let why = self.again_failed(reason);
+                self.lose(Step::Refuse(why))
+            }
+            // the next server may have ended as well
+            (Awaiting::Replayed, Event::BackendBroke) => Step::Plan,
+            (Awaiting::Planned, Event::Planned(Ok(()))) => Step::Begin,
+            (Awaiting::Planned, Event::Planned(Err(reason))) => {
+                Step::Refuse(self.again_failed(reason))
+            }
             (Awaiting::Ready, Event::ServerGone { at }) => self.server_gone(at),
             (Awaiting::Ready, Event::Shutting) | (Awaiting::Completed, Event::BackendBroke) => {
                 Step::Begin
             }
             (Awaiting::Ready, Event::SessionStateLost(pins)) => match pins.as_slice() {
-                [Pin::Transaction] => Step::Refuse(Why::TransactionLost),
+                [Pin::Transaction] => self.plan(Again::Transaction),
                 _ => Step::end_unsent(Why::StateLost(pins)),
             },
             (Awaiting::Ready, Event::CannotRestore(error)) => Step::end_unsent(Why::Given(error)),
@@ -291,22 +193,77 @@ impl Steps {
             (
                 Awaiting::Interrupted,
                 Event::Interrupted {
+                    pins, marked: true, ..
+                },
+            ) => {
+                self.awaiting = Awaiting::Resolved(Box::new(Lost(pins)));
+                Step::Resolve
+            }
+            (
+                Awaiting::Interrupted,
+                Event::Interrupted {
                     pins,
                     may_have_committed,
+                    marked: false,
+                    reads,
                 },
-            ) => interrupted(&pins, may_have_committed),
+            ) => match (pins.as_slice(), may_have_committed) {
+                ([Pin::Transaction], false) => self.plan(Again::Transaction),
+                ([], _) if reads => self.plan(Again::Read),
+                (pins, unclear) => interrupted(pins, unclear.then_some(Why::OutcomeUnknown)),
+            },
+            (Awaiting::Resolved(pins), Event::Resolved(outcome)) => self.resolved(pins.0, outcome),
             _ => Step::end(None),
         };
-        // `lose` has set what follows the dropping
-        if step != Step::LoseBackend {
+        let step = match (self.committed, self.again) {
+            (true, _) => committed(step),
+            (false, Some(Again::Transaction)) => without_transaction(step),
+            (false, _) => step,
+        };
+        // `lose` has set what follows the dropping, and `Resolve` what it awaits
+        if !matches!(step, Step::LoseBackend | Step::Resolve) {
             self.awaiting = awaiting_after(&step);
         }
         step
     }
 
+    /// It is known what became of the transaction, or that it cannot be known. A command that has committed is run again,
+    /// to which the server replies as it would have done.
+    fn resolved(&mut self, mut pins: Vec<Pin>, outcome: Outcome) -> Step {
+        match outcome {
+            Outcome::Committed => {
+                self.committed = true;
+                pins.retain(|pin| *pin != Pin::Transaction);
+                match pins.is_empty() {
+                    true => Step::Begin,
+                    false => Step::end(Some(Why::Committed(pins))),
+                }
+            }
+            Outcome::RolledBack if pins == [Pin::Transaction] => self.plan(Again::Transaction),
+            Outcome::RolledBack => interrupted(&pins, None),
+            Outcome::Unknown(reason) => interrupted(&pins, Some(Why::Unresolved(reason))),
+        }
+    }
+
+    /// Runs what is lost again, if that can be done.
+    fn plan(&mut self, again: Again) -> Step {
+        self.again = Some(again);
+        Step::Plan
+    }
+
+    /// What the client is told, because what is lost cannot be run again.
+    fn again_failed(&mut self, reason: String) -> Why {
+        let again = self.again.take().unwrap_or(Again::Transaction);
+        again.failed(reason)
+    }
+
     /// The server of the pass is gone: retries until the patience is over.
     fn server_gone(&mut self, at: Instant) -> Step {
-        let deadline = *self.deadline.get_or_insert(at + self.patience);
+        let deadline = match self.waits {
+            Waits::For(patience) => at + patience,
+            Waits::Until(deadline) => deadline,
+        };
+        self.waits = Waits::Until(deadline);
         if at >= deadline {
             return Step::Refuse(Why::HoldTimeout);
         }
@@ -335,11 +292,8 @@ impl Steps {
     /// Counts a failed attempt on this server. After [`TRIES`] attempts the client gets an error, because
     /// the server is alive and closes the connection on this command.
     fn send_again(&mut self) -> Step {
-        if self.unread.0 != self.generation {
-            self.unread = (self.generation, 0);
-        }
-        self.unread.1 += 1;
-        self.lose(match self.unread.1 {
+        self.unread += 1;
+        self.lose(match self.unread {
             TRIES => Step::end(Some(Why::Unread)),
             _ => Step::Begin,
         })
@@ -363,25 +317,58 @@ fn awaiting_after(step: &Step) -> Awaiting {
         Step::Send => Awaiting::Sent,
         Step::EndStatement => Awaiting::StatementEnded,
         Step::Interrupt => Awaiting::Interrupted,
-        Step::LoseBackend | Step::Done | Step::Answered | Step::Refuse(_) | Step::End { .. } => {
-            Awaiting::Nothing
-        }
+        Step::Plan => Awaiting::Planned,
+        Step::Replay => Awaiting::Replayed,
+        Step::Resolve
+        | Step::LoseBackend
+        | Step::Done
+        | Step::Answered
+        | Step::Refuse(_)
+        | Step::End { .. } => Awaiting::Nothing,
     }
 }
 
 /// What the client is told after its backend was lost while the command ran. The session continues only if
-/// nothing but a transaction was lost: the client can run that again.
-fn interrupted(pins: &[Pin], may_have_committed: bool) -> Step {
-    let rolled_back = pins.contains(&Pin::Transaction) && !may_have_committed;
-    let why = if rolled_back {
-        Why::TransactionLost
-    } else {
-        Why::OutcomeUnknown
+/// nothing but a transaction was lost: the client can run that again. `unclear`: what to tell if the command may have
+/// committed it.
+fn interrupted(pins: &[Pin], unclear: Option<Why>) -> Step {
+    let why = match unclear {
+        None if pins.contains(&Pin::Transaction) => Why::TransactionLost(String::new()),
+        None => Why::OutcomeUnknown,
+        Some(why) => why,
     };
     if pins.iter().any(|pin| *pin != Pin::Transaction) {
         return Step::end(Some(why));
     }
     Step::Refuse(why)
+}
+
+/// The step of a command that has committed already, and is run again for its reply: an error says so.
+fn committed(step: Step) -> Step {
+    let why = |why: Option<Why>| match why {
+        Some(Why::Committed(pins) | Why::StateLost(pins)) => Why::Committed(pins),
+        _ => Why::Committed(Vec::new()),
+    };
+    match step {
+        Step::Refuse(other) => Step::Refuse(why(Some(other))),
+        Step::End { why: other, unsent } => Step::End {
+            why: Some(why(other)),
+            unsent,
+        },
+        other => other,
+    }
+}
+
+/// The step of a command whose transaction is lost and has not been run again yet: an error says that it is lost.
+fn without_transaction(step: Step) -> Step {
+    match step {
+        Step::Refuse(Why::Given(error)) => Step::Refuse(Why::TransactionLost(error.message)),
+        Step::Refuse(Why::HoldTimeout) => {
+            let reason = "no other server was ready within limit hold_timeout".to_owned();
+            Step::Refuse(Why::TransactionLost(reason))
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]

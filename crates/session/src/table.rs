@@ -287,8 +287,8 @@ session on the present one (it *pins*), or is lost as said below.
 - **Pins** keep the backend from other sessions and the database from being parked, not from being suspended.
   `SHOW DORMOUSE SESSION` shows a session's pins and what ends them; the ledger shows what kept a database from
   being parked.
-- **When a server is killed**, pinned state is lost: the session gets an error that names it. In a transaction
-  the error is 1213: the transaction can be run again.
+- **When a server is killed**, pinned state is lost: the session gets an error that names it. A transaction
+  is run again; where that is not possible the error is 1213 ([what-survives.md](what-survives.md)).
 
 A *probe* reads the state from the server. It runs before a session leaves its backend after statements whose
 texts do not show what they changed (`CALL`, `@variables`, `GET_LOCK`, several statements in one text, more than

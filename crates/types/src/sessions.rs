@@ -101,6 +101,24 @@ pub struct PoolStatus {
     pub departures: u64,
     /// Replies that belonged to no current command: they were discarded and their connections closed.
     pub faults: u64,
+    /// Interrupted commits that had committed, as the server's log told.
+    #[serde(default)]
+    pub found_committed: u64,
+    /// Interrupted commits that had not committed, as the server's log told.
+    #[serde(default)]
+    pub found_rolled_back: u64,
+    /// Interrupted commits of which no log could tell.
+    #[serde(default)]
+    pub unresolved: u64,
+    /// Interrupted transactions that were run again on the next server.
+    #[serde(default)]
+    pub replayed: u64,
+    /// Interrupted transactions that could not be run again.
+    #[serde(default)]
+    pub not_replayed: u64,
+    /// Interrupted queries that were run again on the next server.
+    #[serde(default)]
+    pub read_again: u64,
     /// Statements answered while the database slept.
     pub sleeping_answers: u64,
     /// Traffic between clients and the server, without logins.

@@ -4,6 +4,7 @@
 //! reply. Of rows, column definitions and continuations only the header and the first byte are read.
 //! Other packets are buffered up to [`KEPT`] bytes, or read in place if they arrive in one piece.
 
+mod digest;
 mod phase;
 
 use crate::caps::Capabilities;
@@ -13,6 +14,7 @@ use crate::reader::Malformed;
 use crate::reply::SessionChange;
 use crate::status::Status;
 
+use digest::Digest;
 use phase::{Verdict, Want};
 
 /// Maximum number of bytes buffered of one packet. A longer OK or ERR packet is decoded from its start;
@@ -66,6 +68,9 @@ pub struct ReplyEnd {
     pub prepared: Option<Prepared>,
     /// Whether any packet of the reply had [`Status::SESSION_STATE_CHANGED`].
     pub session_changes: bool,
+    /// A number by which the reply is recognised when its command is run again, if it was
+    /// [wanted](ReplyFramer::digest): equal for what a client cannot tell apart.
+    pub digest: Option<u64>,
 }
 
 /// A prepared statement, as the server describes it.
@@ -114,6 +119,8 @@ pub struct ReplyFramer {
     end: Option<ReplyEnd>,
     /// As [`Step::tracks`].
     tracks: usize,
+    /// The digest of what was read, if wanted.
+    digest: Option<Box<Digest>>,
 }
 
 /// Position of the next byte in a packet.
@@ -152,7 +159,13 @@ impl ReplyFramer {
             first_seq: None,
             end,
             tracks: 0,
+            digest: None,
         }
+    }
+
+    /// Makes the framer find the [digest](ReplyEnd::digest) of the reply, of which no byte has been read.
+    pub fn digest(&mut self) {
+        self.digest = Some(Box::default());
     }
 
     /// Makes the framer check the first packet's sequence number: it must follow `command_seq`, that of
@@ -206,7 +219,8 @@ impl ReplyFramer {
                 Some(Verdict::GoesOn) if self.tracks == 0 => continue,
                 Some(Verdict::GoesOn) => Event::More,
                 Some(Verdict::Infile) => Event::LocalInfile,
-                Some(Verdict::Ends(end)) => {
+                Some(Verdict::Ends(mut end)) => {
+                    end.digest = self.digest.take().map(|digest| digest.finish());
                     self.end = Some(end.clone());
                     Event::End(end)
                 }
@@ -237,6 +251,9 @@ impl ReplyFramer {
 
     /// Decodes a complete packet.
     fn decode(&mut self, payload: &[u8], header: Header) -> Result<Verdict, Malformed> {
+        if let Some(digest) = &mut self.digest {
+            digest.packet(payload, self.reply.capabilities());
+        }
         let verdict = self.reply.packet(payload, header.len)?;
         if self.reply.take_tracks() {
             self.tracks = HEADER + header.len;
@@ -309,6 +326,9 @@ impl ReplyFramer {
                     return Err(Malformed("a reply to another command"));
                 }
                 self.seq = Some(header.seq);
+                if continuation {
+                    self.digest_header(header);
+                }
                 self.cut = match (continuation, header.len) {
                     (true, _) => Cut::Skip {
                         left: header.len,
@@ -325,10 +345,13 @@ impl ReplyFramer {
                     return Ok((0, None));
                 };
                 self.cut = match self.reply.wants(first, header.len)? {
-                    Want::Nothing => Cut::Skip {
-                        left: header.len,
-                        continues: header.continues(),
-                    },
+                    Want::Nothing => {
+                        self.digest_header(header);
+                        Cut::Skip {
+                            left: header.len,
+                            continues: header.continues(),
+                        }
+                    }
                     Want::Payload if bytes.len() >= header.len && !header.continues() => {
                         self.cut = START;
                         let verdict = self.decode(&bytes[..header.len.min(KEPT)], header)?;
@@ -362,6 +385,9 @@ impl ReplyFramer {
             }
             Cut::Skip { left, continues } => {
                 let used = bytes.len().min(left);
+                if let Some(digest) = &mut self.digest {
+                    digest.raw(&bytes[..used]);
+                }
                 if used < left {
                     self.cut = Cut::Skip {
                         left: left - used,
@@ -399,7 +425,16 @@ impl ReplyFramer {
             rows += 1;
         }
         self.reply.passed_rows(rows);
+        if let Some(digest) = &mut self.digest {
+            digest.raw(&bytes[..at]);
+        }
         at
+    }
+
+    fn digest_header(&mut self, header: Header) {
+        if let Some(digest) = &mut self.digest {
+            digest.header(header);
+        }
     }
 
     fn empty_packet(&mut self, used: usize) -> Result<(usize, Option<Verdict>), Malformed> {

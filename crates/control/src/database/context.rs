@@ -15,6 +15,7 @@ use crate::doors::Doors;
 use crate::history::state::Histories;
 use crate::instance::host::Host;
 use crate::metering::Metering;
+use crate::outcome::reading::Outcomes;
 use crate::registry::Registry;
 use crate::replicas::Wanted;
 use crate::storage::Storage;
@@ -32,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) backups: Arc<Backups>,
     pub(crate) histories: Histories,
     pub(crate) wants_replicas: Wanted,
+    pub(crate) outcomes: Outcomes,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) data_dir: PathBuf,
     pub(crate) calendar: Calendar,

@@ -267,7 +267,7 @@ async fn purge(creator: &Creator, database: &Database, log: &Log, last: &Name) {
 }
 
 /// When each file was begun, by the timestamp of its first event.
-fn began(dir: &Path, log: &Log) -> io::Result<Began> {
+pub(crate) fn began(dir: &Path, log: &Log) -> io::Result<Began> {
     let mut all = Began::new();
     for (name, _) in &log.files {
         // behind the four bytes by which a log is known

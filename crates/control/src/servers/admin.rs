@@ -14,7 +14,7 @@ use dormouse_engine::admin::replay::ReplayError;
 use dormouse_engine::{Admin, AdminError, Secret, Version, buffer_pool, repair};
 use dormouse_tenant::render::text;
 use dormouse_tenant::{Caller, Outcome, Statement};
-use dormouse_types::{Account, Bytes, Ended, InstanceId, UserChange, Variables};
+use dormouse_types::{Account, Bytes, Ended, InstanceId, RunAgain, UserChange, Variables};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
@@ -341,6 +341,11 @@ impl Servers for AdminServers {
         // a connection of its own: it may take long, and a KILL does not wait for it
         let mut admin = self.connect(server).await?;
         Ok(admin.settings().hides_changes().await?)
+    }
+
+    async fn run_again(&self, server: &Server) -> Result<RunAgain, ServerError> {
+        self.ask(server, |admin| Box::pin(admin.settings().run_again()))
+            .await
     }
 
     async fn end(&self, server: &Server, thread: u32, what: Ended) -> Result<(), ServerError> {

@@ -130,6 +130,7 @@ impl Backend {
         let mut speaking = self.speak();
         speaking.send(command, PATIENCE).await?;
         let mut listening = speaking.sent(kind, 0);
+        listening.digest();
         let reply = listening.reply(tracking).await?;
         listening.answered(reply)
     }

@@ -27,6 +27,8 @@ pub(crate) struct Residue {
     pub(crate) patient: bool,
     /// The role it had after its login; outer `None`: not asked yet.
     pub(super) role: Option<Option<Vec<u8>>>,
+    /// Whether its server has a binary log that tells which transactions have committed, as its login was told.
+    pub(crate) logs: bool,
     /// Whether it has entered the schema of the session to whose state it was brought.
     pub(crate) entered: bool,
     /// Statements that could not be prepared with `PREPARE` when it was brought to a session's state, and
@@ -62,6 +64,7 @@ impl Residue {
             multi_statements: None,
             patient: false,
             role: None,
+            logs: false,
             entered: false,
             missing: Vec::new(),
             expired: false,

@@ -69,7 +69,8 @@ impl RestoreStep {
             Self::SetOption(on) => (Command::SetOption, u16::from(!on).to_le_bytes().to_vec()),
             Self::AskRole => (
                 Command::Query,
-                b"SELECT CONVERT(CURRENT_ROLE() USING utf8mb4) LIMIT 1".to_vec(),
+                b"SELECT CONVERT(CURRENT_ROLE() USING utf8mb4), @@log_bin AND @@sync_binlog = 1 LIMIT 1"
+                    .to_vec(),
             ),
         }
     }
@@ -272,11 +273,9 @@ impl Backend {
             }
             match (step, outcome) {
                 (RestoreStep::AskRole, TextOutcome::Rows { rows, .. }) => {
-                    let role = rows
-                        .into_iter()
-                        .next()
-                        .and_then(|row| row.into_iter().next());
-                    backend.residue.role = Some(role.flatten());
+                    let mut row = rows.into_iter().next().unwrap_or_default().into_iter();
+                    backend.residue.role = Some(row.next().flatten());
+                    backend.residue.logs = row.next().flatten().is_some_and(|on| *on == *b"1");
                 }
                 (RestoreStep::Try(_), TextOutcome::Err(_)) => {}
                 (RestoreStep::Use(_), TextOutcome::Ok(_)) => backend.residue.entered = true,

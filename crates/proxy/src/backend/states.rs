@@ -229,6 +229,13 @@ impl Listening {
         &mut self.backend
     }
 
+    /// Makes the next reply, of which nothing has been read, have a [digest](ReplyEnd::digest).
+    pub(crate) fn digest(&mut self) {
+        if let Awaited::Reply(framer) = &mut self.awaited {
+            framer.digest();
+        }
+    }
+
     /// The capabilities agreed on with the server.
     pub(super) fn capabilities(&self) -> Capabilities {
         self.backend.capabilities
@@ -242,6 +249,11 @@ impl Listening {
 
     /// Waits for bytes of the reply; an empty chunk means that the server has closed.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
+        if !self.early.is_empty() {
+            // read with the reply before
+            let early = std::mem::take(&mut self.early);
+            return Chunk::poll_read(&mut &*early, cx);
+        }
         Chunk::poll_read(&mut self.backend.link, cx)
     }
 

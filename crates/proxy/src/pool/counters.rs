@@ -29,6 +29,18 @@ pub(crate) struct Counters {
     pub(crate) departures: AtomicU64,
     /// Replies that did not belong to the command sent last: their connections were closed.
     pub(crate) faults: AtomicU64,
+    /// Interrupted commits that were found in the server's log.
+    pub(crate) found_committed: AtomicU64,
+    /// Interrupted commits that were not in it: their transactions did not commit.
+    pub(crate) found_rolled_back: AtomicU64,
+    /// Interrupted commits of which the log could not tell.
+    pub(crate) unresolved: AtomicU64,
+    /// Interrupted transactions that were run again.
+    pub(crate) replayed: AtomicU64,
+    /// Interrupted transactions that could not be run again.
+    pub(crate) not_replayed: AtomicU64,
+    /// Interrupted queries that were run again.
+    pub(crate) read_again: AtomicU64,
     /// Times a session could not give its lease up, by pin.
     pins: Mutex<BTreeMap<Pin, u64>>,
 }

@@ -6,6 +6,7 @@ use dormouse_session::effects::{
     may_set_globals,
 };
 use dormouse_session::kill::{Kill, Named};
+use dormouse_session::replay::Spoiled;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, SessionState, Show};
 use dormouse_wire::command::{Command, ReplyKind};
@@ -16,6 +17,7 @@ use super::answer::try_answer;
 use super::change_user::change_user;
 use super::connections::tells;
 use super::main_loop::Session;
+use super::replay::keep;
 use super::running::{Edit, Running};
 use super::stored_code::{How, note_stored_code, run_changing_code};
 use super::understudy::Sleeper;
@@ -246,6 +248,7 @@ impl Session {
             false => self.run_on_server(&mut running).await?,
         };
         if let Some(end) = ran {
+            keep(&mut self.state, &running, effects, &end);
             let text = running.noted.as_deref().unwrap_or_default();
             self.state.ran(text, effects, kind, &end);
             let how = How {
@@ -282,10 +285,19 @@ impl Session {
             _ => b"",
         };
         let lists = incoming.command == Command::ProcessInfo;
+        let shows = matches!(
+            incoming.command,
+            Command::ProcessInfo | Command::Statistics | Command::Debug | Command::FieldList
+        );
         let mut running = Running::new(&self.cx, incoming, None);
         running.edit = lists.then_some(Edit::Processes);
         let end = self.run_on_server(&mut running).await?;
         if let Some(end) = &end {
+            if let Some(log) = &mut self.state.transaction
+                && !shows
+            {
+                log.spoil(Spoiled::Effects);
+            }
             self.state.ran_command(like, end);
         }
         Ok(end)

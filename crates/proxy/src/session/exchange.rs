@@ -1,6 +1,7 @@
 //! Sending a command to the server and passing its reply on to the client.
 
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use dormouse_session::SessionState;
 use dormouse_session::timeout::show;
@@ -16,9 +17,10 @@ use super::edits::{self, Answer};
 use super::hold::Hold;
 use super::kill::{NOT_OWNER, UNKNOWN_THREAD};
 use super::parameters::address;
+use super::resolve::mark_of;
 use super::running::{Edit, Running};
 use crate::backend::{Backend, BackendError};
-use crate::client::{Client, Over};
+use crate::client::{Client, Incoming, Over};
 use crate::refusal;
 use crate::relay::{Broken, Changes, pass_on, relay};
 
@@ -75,6 +77,22 @@ async fn pass_through(
     };
     let closing = backend.cache.take_closing();
     let filter = filter_of(cx, running, &backend);
+    if state.keeps_replies() {
+        running.ends().sent = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    }
+    if let Some(mark) = mark_of(cx, state, running, &backend) {
+        let before = (closings(&closing), mark.marker.savepoint());
+        running.ends().mark = Some(mark);
+        return Box::pin(marked(
+            client,
+            hold,
+            &running.incoming,
+            backend,
+            before,
+            tracking,
+        ))
+        .await;
+    }
     let incoming = &mut running.incoming;
     let mut speaking = backend.speak();
     let sent = if closing.is_empty() {
@@ -91,6 +109,9 @@ async fn pass_through(
         pass_on(&mut speaking, client, left, continues).await?
     };
     let mut listening = speaking.sent(kind, seq);
+    if state.keeps_replies() {
+        listening.digest();
+    }
     let end = match kind {
         ReplyKind::None => ReplyEnd::default(),
         _ => {
@@ -102,6 +123,40 @@ async fn pass_through(
             relay(&mut listening, client, &mut changes).await?
         }
     };
+    if let Some(backend) = listening.into_backend() {
+        hold.put_back(backend);
+    }
+    Ok(end)
+}
+
+/// Sends a command that commits, right behind a savepoint, whose reply the client does not get.
+async fn marked(
+    client: &mut Client,
+    hold: &mut Hold,
+    incoming: &Incoming,
+    backend: Box<Backend>,
+    (mut bytes, savepoint): (Vec<u8>, String),
+    tracking: Tracking,
+) -> Result<ReplyEnd, Broken> {
+    let query = [&[Command::Query as u8], savepoint.as_bytes()].concat();
+    write_packet(&mut bytes, 0, &query);
+    bytes.extend_from_slice(&incoming.bytes);
+    let mut speaking = backend.speak();
+    let sent = speaking.send(&bytes, client.write_timeout).await;
+    sent.map_err(|_| Broken::unread())?;
+    let kind = ReplyKind::of(incoming.payload());
+    let mut listening = speaking.sent_all([ReplyKind::of(&query), kind]);
+    // an error of the savepoint's own leaves the commit unmarked, not undone
+    listening
+        .reply(Tracking::Nothing)
+        .await
+        .map_err(|_| Broken::outcome_unknown(false))?;
+    let mut changes = Changes {
+        tracking,
+        statement: None,
+        filter: None::<Box<RowFilter<AccountRows>>>,
+    };
+    let end = relay(&mut listening, client, &mut changes).await?;
     if let Some(backend) = listening.into_backend() {
         hold.put_back(backend);
     }
@@ -120,6 +175,7 @@ async fn exchange_edited(
     let Some(backend) = hold.take_backend() else {
         return Err(Broken::unread());
     };
+    running.ends().sent = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let capabilities = backend.capabilities;
     let kind = ReplyKind::of(running.incoming.payload());
     let mut filter = filter_of(cx, running, &backend);

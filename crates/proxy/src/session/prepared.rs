@@ -23,6 +23,7 @@ use super::connections::tells;
 use super::edits;
 use super::main_loop::Session;
 use super::parameters::types_of;
+use super::replay::keep;
 use super::running::Running;
 use super::stored_code::{How, note_stored_code, run_changing_code};
 use super::understudy::Sleeper;
@@ -185,6 +186,7 @@ impl Session {
         let Some(end) = ran else {
             return Ok(());
         };
+        keep(&mut self.state, &running, effects, &end);
         if let Some(statement) = self.state.statements.get(id) {
             statement.bound |= end.error.is_none();
             statement.long_data = false;

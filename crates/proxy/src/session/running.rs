@@ -1,12 +1,15 @@
 //! The running command.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_session::ValuePatch;
 use dormouse_session::diagnostics::put_back::PutBack;
+use dormouse_session::replay::Budget;
 use dormouse_session::steps::Steps;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::tls_status::TlsStatus;
+use dormouse_types::{InstanceId, Marker};
 
 use super::context::SessionContext;
 use crate::client::Incoming;
@@ -34,12 +37,36 @@ pub(super) struct Running {
     /// The session that it kills, by the server's id of its backend in the text. Taken out, and the command not sent, if
     /// the session has another backend then.
     pub(super) victim: Option<Box<(Arc<SessionHandle>, u32)>>,
+    /// What is known for the case that its server ends.
+    pub(super) ends: Option<Box<ServerEnds>>,
     /// Whether it reads or sets `wait_timeout`.
     pub(super) timeout: Option<Timeout>,
     /// The command's text, if needed after it has run.
     pub(super) noted: Option<Box<[u8]>>,
     /// Decides which step is next; counts attempts.
     pub(super) steps: Steps,
+}
+
+/// What is known of a command for the case that its server ends.
+#[derive(Debug, Default)]
+pub(super) struct ServerEnds {
+    /// When it was sent, since 1970, if it is kept to be run again.
+    pub(super) sent: Duration,
+    /// What marks the transaction that it commits in the server's log.
+    pub(super) mark: Option<Mark>,
+    /// How often its transaction was run again.
+    pub(super) budget: Budget,
+}
+
+/// A commit on its way.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub(super) marker: Marker,
+    /// The server that it was sent to.
+    pub(super) instance: InstanceId,
+    pub(super) generation: u64,
+    /// When, since 1970: the log must reach back to it.
+    pub(super) sent: Duration,
 }
 
 /// A change of a server's answer.
@@ -57,6 +84,11 @@ pub(super) enum Edit {
 }
 
 impl Running {
+    /// What is known for the case that its server ends.
+    pub(super) fn ends(&mut self) -> &mut ServerEnds {
+        self.ends.get_or_insert_default()
+    }
+
     pub(super) fn new(cx: &SessionContext, incoming: Incoming, statement: Option<u32>) -> Self {
         Self {
             incoming,
@@ -69,6 +101,7 @@ impl Running {
             instead: None,
             put_back: None,
             victim: None,
+            ends: None,
             timeout: None,
             noted: None,
             steps: Steps::new(cx.limits().hold_timeout),

@@ -2,6 +2,7 @@
 //!
 //! [`dormouse_session::steps`] decides which step follows which; this file performs the steps.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,6 +26,8 @@ use super::hold::{Hold, Unready};
 use super::main_loop::Session;
 use super::parameters::{complete_types, lacks_types};
 use super::prepare_again::{prepare_again, prepare_first, prepare_missing};
+use super::replay::{plan, reads, replay};
+use super::resolve::resolve;
 use super::running::Running;
 use super::waker::woken_by;
 use crate::backend::is_alive;
@@ -49,6 +52,10 @@ impl Session {
         } = self;
         let knew = state.diagnostics().is_some();
         hold.begin();
+        if !state.in_transaction() && hold.has_told() {
+            // it ended with an error
+            state.transaction = None;
+        }
         let mut pass = None;
         let mut end = None;
         let mut event = Event::Begun;
@@ -146,7 +153,16 @@ impl Session {
                     Event::Interrupted {
                         pins: hold.take_lost(),
                         may_have_committed: may_have_committed(state, running),
+                        marked: running.ends().mark.is_some(),
+                        reads: reads(state, running),
                     }
+                }
+                Step::Plan => Event::Planned(plan(state, running)),
+                Step::Replay => Box::pin(replay(cx, state, hold, running)).await,
+                Step::Resolve => {
+                    pass = None;
+                    cx.demand(&|| woken_by(cx, state, &running.incoming));
+                    Event::Resolved(Box::pin(resolve(cx, state, hold, running)).await?)
                 }
                 Step::Done => return Ok(end),
                 Step::Answered => return Ok(None),
@@ -254,15 +270,21 @@ fn event_of(cx: &SessionContext, incoming: &Incoming, broken: &Broken, alive: bo
 /// Whether a command that was running in a transaction may have ended it.
 fn may_have_committed(state: &mut SessionState, running: &Running) -> bool {
     match running.incoming.command {
-        Command::Query => may_commit(running.incoming.argument(), state.mode()),
-        Command::StmtExecute | Command::StmtBulkExecute => {
+        Command::Query | Command::StmtExecute | Command::StmtBulkExecute => {
             let mode = state.mode();
-            let statement = running.statement.and_then(|id| state.statements.get(id));
-            let text = statement.and_then(|statement| statement.text.as_ref());
-            text.is_none_or(|text| may_commit(text, mode))
+            text_of(state, running).is_none_or(|text| may_commit(&text, mode))
         }
         _ => false,
     }
+}
+
+/// The text of a command that runs one, as far as it is known.
+fn text_of<'a>(state: &'a mut SessionState, running: &'a Running) -> Option<Cow<'a, [u8]>> {
+    if running.incoming.command == Command::Query {
+        return Some(Cow::Borrowed(running.incoming.argument()));
+    }
+    let statement = state.statements.get(running.statement?)?;
+    statement.text.as_deref().map(Cow::Borrowed)
 }
 
 /// The client's error.
@@ -270,8 +292,10 @@ fn error_of(cx: &SessionContext, why: Why) -> ErrPacket {
     match why {
         Why::Given(error) => error,
         Why::HoldTimeout => cx.hold_timeout(),
-        Why::TransactionLost => refusal::transaction_lost(),
+        Why::TransactionLost(reason) => refusal::transaction_lost(&reason),
         Why::OutcomeUnknown => refusal::outcome_unknown(),
+        Why::Unresolved(reason) => refusal::unresolved(&reason),
+        Why::Committed(pins) => refusal::committed(&pins),
         Why::StateLost(pins) => refusal::state_lost(&pins),
         Why::Unread => refusal::unread(),
         Why::OutOfTurn => refusal::out_of_turn(),

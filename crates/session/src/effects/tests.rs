@@ -233,6 +233,47 @@ fn a_text_that_may_change_rights_is_recognised() {
 }
 
 #[test]
+fn what_commits_and_can_be_run_again() {
+    for text in [
+        "COMMIT",
+        "commit work;",
+        "/* of the order */ COMMIT -- now",
+        "BEGIN",
+        "BEGIN WORK ; ;",
+        "START TRANSACTION",
+        "START TRANSACTION READ ONLY, WITH CONSISTENT SNAPSHOT",
+        "SET autocommit = 1",
+        "SET SESSION autocommit=ON",
+        "SET @@autocommit = 1",
+        "SET @@session.autocommit = TRUE;",
+        "SET LOCAL `autocommit` = 1",
+    ] {
+        assert!(commits_alone(text.as_bytes(), Mode::default()), "{text}");
+    }
+    for text in [
+        "",
+        "COMMIT AND CHAIN",
+        "COMMIT RELEASE",
+        "COMMIT; SELECT 1",
+        "BEGIN NOT ATOMIC SELECT 1; END",
+        "START SLAVE",
+        "START TRANSACTION; INSERT INTO t VALUES (1)",
+        "SET autocommit = 0",
+        "SET autocommit = 1, time_zone = '+01:00'",
+        "SET autocommit = f()",
+        "SET @autocommit = 1",
+        "SET GLOBAL autocommit = 1",
+        "SET @@global.autocommit = 1",
+        "SET STATEMENT autocommit = 1 FOR COMMIT",
+        "CREATE TABLE t (i INT)",
+        "INSERT INTO t VALUES (1)",
+        "ROLLBACK",
+    ] {
+        assert!(!commits_alone(text.as_bytes(), Mode::default()), "{text}");
+    }
+}
+
+#[test]
 fn only_one_plain_statement_surely_leaves_the_transaction_open() {
     for text in [
         "SELECT 1",

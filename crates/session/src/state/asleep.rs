@@ -283,7 +283,7 @@ impl SessionState {
         });
         let usual = || known.and_then(|known| known.flag("tx_read_only"));
         let read_only = read_only.or(next).or_else(usual).unwrap_or_default();
-        self.deferred = Some(Deferred::new(text, read_only));
+        self.deferred = Some(Box::new(Deferred::new(text, read_only)));
     }
 
     /// Notes a `COM_PING` that was answered without a server: it changes `ROW_COUNT()`.
@@ -322,7 +322,10 @@ impl SessionState {
 
     /// Notes that the server has begun it, and the status flags of its reply.
     pub fn begun(&mut self, status: Status) {
-        self.deferred = None;
+        let deferred = self.deferred.take();
         self.saw_status(status);
+        if let (Some(log), Some(deferred)) = (&mut self.transaction, deferred) {
+            log.begun_by(&deferred.statement);
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::diagnostics::{Diagnostics, Format, Override, mentioned, override_for}
 use crate::effects::Effects;
 use crate::lexer::{Charset, Lexer, Mode, is_one_statement};
 use crate::literal::{literal, quoted};
+use crate::replay::TransactionLog;
 use crate::restricted::is_allowed;
 use crate::sequence_name;
 use crate::sequences::{Put, Sequences};
@@ -74,6 +75,8 @@ const DOUBLE_BYTE_COLLATIONS: [u8; 8] = [1, 84, 13, 88, 28, 87, 95, 96];
 pub struct SessionState {
     /// Its prepared statements.
     pub statements: Statements,
+    /// What its open transaction has done, or the one that its last backend had when it was lost.
+    pub transaction: Option<Box<TransactionLog>>,
     pub(super) status: Status,
     /// The status flags of the login's answer.
     pub(super) login_status: Status,
@@ -95,7 +98,7 @@ pub struct SessionState {
     pub(super) sequences: Sequences,
     pub(super) backend: BackendState,
     /// A transaction said to be open while the server slept.
-    pub(super) deferred: Option<Deferred>,
+    pub(super) deferred: Option<Box<Deferred>>,
     multi_statements: Option<bool>,
     /// What is made again on the next backend.
     pub(super) carried: Option<Box<Carried>>,
@@ -112,6 +115,7 @@ impl SessionState {
     pub fn new(schema: Option<Arc<[u8]>>) -> Self {
         Self {
             statements: Statements::default(),
+            transaction: None,
             status: Status::AUTOCOMMIT,
             login_status: Status::AUTOCOMMIT,
             mode: Mode::default(),
@@ -276,6 +280,7 @@ impl SessionState {
         self.status = Status(status.0 & LASTING.0);
         self.next_transaction
             .saw_status(before, self.status, &mut self.backend.transaction);
+        self.follow_transaction(before);
         if self.in_transaction() || self.status.contains(Status::AUTOCOMMIT) {
             // they ended with their transaction, or the flags show it now
             self.backend.savepoints.clear();
@@ -288,6 +293,39 @@ impl SessionState {
         self.status = self.login_status;
         self.mode = self.status.into();
         self.last_mode = self.mode;
+    }
+
+    /// Keeps what an open transaction does, from its begin to its end.
+    fn follow_transaction(&mut self, before: Status) {
+        if !self.in_transaction() {
+            self.transaction = None;
+        } else if !before.contains(Status::IN_TRANS) {
+            let id = format!("SET last_insert_id = {}", self.last_insert_id());
+            let used = self.backend.transaction.iter().cloned();
+            let before = std::iter::once(id.into_bytes().into()).chain(used);
+            self.transaction = Some(Box::new(TransactionLog::begin(before)));
+        }
+    }
+
+    /// Whether the next reply may be one of a transaction.
+    #[must_use]
+    pub fn keeps_replies(&self) -> bool {
+        self.in_transaction() || !self.status.contains(Status::AUTOCOMMIT)
+    }
+
+    /// Notes that the lost transaction has been run again, and the status flags of its last reply.
+    pub fn replayed(&mut self, status: Status) {
+        let log = self.transaction.take();
+        self.saw_status(status);
+        self.transaction = log;
+        // its statements may have called stored code
+        self.backend.doubt(Certainty::Doubtful);
+    }
+
+    /// Whether its client has set the time that its statements see.
+    #[must_use]
+    pub fn has_own_time(&self) -> bool {
+        self.log.has_timestamp()
     }
 
     /// A statement has run elsewhere than on the session's backend; this is what it left.

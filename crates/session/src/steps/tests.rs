@@ -1,3 +1,5 @@
+use dormouse_wire::reply::ErrPacket;
+
 use super::*;
 
 /// A script: what happens, and the step that must follow.
@@ -70,6 +72,8 @@ fn interrupted_with(pins: &[Pin], may_have_committed: bool, step: Step) -> Scrip
     let event = Event::Interrupted {
         pins: pins.to_vec(),
         may_have_committed,
+        marked: false,
+        reads: false,
     };
     let left = (connection_lost(false, false, true), Step::Interrupt);
     [to_door(), to_sending(1), vec![left, (event, step)]].concat()
@@ -144,10 +148,7 @@ fn what_ends_a_command_before_it_is_sent() {
             vec![
                 to_door(),
                 to_backend(1),
-                ends(
-                    Event::SessionStateLost(vec![Pin::Transaction]),
-                    Step::Refuse(Why::TransactionLost),
-                ),
+                ends(Event::SessionStateLost(vec![Pin::Transaction]), Step::Plan),
             ],
         ),
         (
@@ -316,9 +317,9 @@ fn errors_of_interrupted_commands() {
     let table = [
         (&[][..], false, refuse(Why::OutcomeUnknown)),
         (&[], true, refuse(Why::OutcomeUnknown)),
-        (&transaction, false, refuse(Why::TransactionLost)),
+        (&transaction, false, Step::Plan),
         (&transaction, true, refuse(Why::OutcomeUnknown)),
-        (&more, false, end(Some(Why::TransactionLost))),
+        (&more, false, end(Some(Why::TransactionLost(String::new())))),
         (&more, true, end(Some(Why::OutcomeUnknown))),
         (&[Pin::UserLock], false, end(Some(Why::OutcomeUnknown))),
     ];
@@ -326,6 +327,171 @@ fn errors_of_interrupted_commands() {
         let what = format!("{pins:?}, {may_have_committed}");
         follows(&what, &[interrupted_with(pins, may_have_committed, step)]);
     }
+}
+
+/// A command that commits is interrupted, and its server's log tells this of it.
+fn resolved(pins: &[Pin], outcome: Outcome, step: Step) -> Script {
+    let event = Event::Interrupted {
+        pins: pins.to_vec(),
+        may_have_committed: true,
+        marked: true,
+        reads: false,
+    };
+    vec![
+        (connection_lost(false, false, true), Step::Interrupt),
+        (event, Step::Resolve),
+        (Event::Resolved(outcome), step),
+    ]
+}
+
+#[test]
+fn what_becomes_of_a_command_whose_commit_was_interrupted() {
+    let unknown = || Outcome::Unknown("no log".to_owned());
+    let unresolved = || Why::Unresolved("no log".to_owned());
+    let transaction = [Pin::Transaction];
+    let more = [Pin::Transaction, Pin::UserLock];
+    let table = [
+        (&transaction[..], Outcome::Committed, Step::Begin),
+        (
+            &more,
+            Outcome::Committed,
+            end(Some(Why::Committed(vec![Pin::UserLock]))),
+        ),
+        (&transaction, Outcome::RolledBack, Step::Plan),
+        (
+            &more,
+            Outcome::RolledBack,
+            end(Some(Why::TransactionLost(String::new()))),
+        ),
+        (&transaction, unknown(), Step::Refuse(unresolved())),
+        (&more, unknown(), end(Some(unresolved()))),
+    ];
+    for (pins, outcome, step) in table {
+        let what = format!("{pins:?}, {outcome:?}");
+        let script = resolved(pins, outcome, step);
+        follows(&what, &[to_door(), to_sending(1), script]);
+    }
+}
+
+#[test]
+fn a_command_that_has_committed_is_run_again_for_its_reply_and_every_error_says_that_it_has() {
+    let committed = || resolved(&[Pin::Transaction], Outcome::Committed, Step::Begin);
+    let begun = || [to_door(), to_sending(1), committed()].concat();
+    let door = || vec![(Event::Allowed, Step::EnterDoor)];
+    let done = vec![(Event::Replied, Step::Done)];
+    follows("its reply", &[begun(), door(), to_sending(2), done]);
+
+    let told = || Step::Refuse(Why::Committed(Vec::new()));
+    let refused = vec![(Event::NotPassed(error(7)), told())];
+    follows("no server", &[begun(), door(), refused]);
+    let lost = vec![
+        (connection_lost(false, false, true), Step::Interrupt),
+        (
+            Event::Interrupted {
+                pins: Vec::new(),
+                may_have_committed: true,
+                marked: false,
+                reads: false,
+            },
+            told(),
+        ),
+    ];
+    follows("another death", &[begun(), door(), to_sending(2), lost]);
+    let restored = vec![(
+        Event::CannotRestore(error(7)),
+        end_unsent(Why::Committed(Vec::new())),
+    )];
+    follows(
+        "a state that cannot be restored",
+        &[begun(), door(), to_backend(2), restored],
+    );
+}
+
+/// A transaction that is lost while a command runs in it, up to the backend on which it is to be run again.
+fn lost_and_planned() -> Script {
+    let planned = (Event::Planned(Ok(())), Step::Begin);
+    let door = (Event::Allowed, Step::EnterDoor);
+    let again = vec![
+        (Event::Passed { generation: 2 }, Step::CheckAgain),
+        (Event::Allowed, Step::MakeReady),
+        (Event::Ready, Step::Replay),
+    ];
+    let lost = interrupted_with(&[Pin::Transaction], false, Step::Plan);
+    [lost, vec![planned, door], again].concat()
+}
+
+#[test]
+fn a_lost_transaction_is_run_again_before_its_command() {
+    let sent = vec![
+        (Event::Replayed, Step::Complete),
+        (Event::Completed, Step::Send),
+        (Event::Replied, Step::Done),
+    ];
+    follows("while it ran", &[lost_and_planned(), sent.clone()]);
+    // another server ends meanwhile
+    let again = vec![
+        (Event::BackendBroke, Step::Plan),
+        (Event::Planned(Ok(())), Step::Begin),
+        (Event::Allowed, Step::EnterDoor),
+        (Event::Passed { generation: 3 }, Step::CheckAgain),
+        (Event::Allowed, Step::MakeReady),
+        (Event::Ready, Step::Replay),
+    ];
+    follows("twice", &[lost_and_planned(), again, sent]);
+}
+
+#[test]
+fn a_transaction_that_cannot_be_run_again_is_an_error_whatever_stands_in_the_way() {
+    let lost = |text: &str| Step::Refuse(Why::TransactionLost(text.to_owned()));
+    let not = Event::NotReplayed("no".to_owned());
+    let differs = vec![(not, Step::LoseBackend), (Event::Performed, lost("no"))];
+    follows("it differs", &[lost_and_planned(), differs]);
+
+    let begun = || interrupted_with(&[Pin::Transaction], false, Step::Plan);
+    let planned = (Event::Planned(Err("long".to_owned())), lost("long"));
+    follows("not planned", &[begun(), vec![planned]]);
+    let full = ErrPacket::new(1040, "08004", "too many");
+    let held = vec![
+        (Event::Planned(Ok(())), Step::Begin),
+        (Event::Allowed, Step::EnterDoor),
+        (Event::NotPassed(full), lost("too many")),
+    ];
+    follows("no pass", &[begun(), held]);
+}
+
+#[test]
+fn a_query_that_only_reads_is_run_again_if_it_has_written_nothing_for_sure() {
+    let event = Event::Interrupted {
+        pins: Vec::new(),
+        may_have_committed: false,
+        marked: false,
+        reads: true,
+    };
+    let begun = [
+        to_door(),
+        to_sending(1),
+        vec![
+            (connection_lost(false, false, true), Step::Interrupt),
+            (event, Step::Plan),
+            (Event::Planned(Ok(())), Step::Begin),
+            (Event::Allowed, Step::EnterDoor),
+            (Event::Passed { generation: 2 }, Step::CheckAgain),
+            (Event::Allowed, Step::MakeReady),
+            (Event::Ready, Step::Replay),
+        ],
+    ]
+    .concat();
+    let sent = vec![
+        (Event::Replayed, Step::Complete),
+        (Event::Completed, Step::Send),
+        (Event::Replied, Step::Done),
+    ];
+    follows("it reads", &[begun.clone(), sent]);
+    let wrote = vec![
+        (Event::NotReplayed(String::new()), Step::LoseBackend),
+        (Event::Performed, Step::Refuse(Why::OutcomeUnknown)),
+    ];
+    follows("it may have written", &[begun, wrote]);
 }
 
 #[test]

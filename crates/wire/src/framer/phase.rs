@@ -97,6 +97,10 @@ impl Reply {
         }
     }
 
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.caps
+    }
+
     pub(super) fn resume_after_infile(&mut self) {
         self.phase = Phase::Result;
     }

@@ -1,0 +1,100 @@
+//! After the end of a server: what of its last statements has happened, and what can be run again.
+//!
+//! What became of transactions whose commits were interrupted is asked of the binary log. A commit is preceded by a savepoint with the name of its [`Marker`], which stands in the transaction's group of the
+//! log if the transaction has committed. Without a group, or with one that ends with a rollback, it has not, since a server
+//! that starts again commits exactly those prepared transactions that are in its log (`sync_binlog = 1`).
+//!
+//! The log is that of the server that runs now. After a crash it is the same instance's; after a failover the new primary
+//! has the groups that it received, and those that it did not receive are lost.
+
+pub(crate) mod reading;
+
+use std::path::Path;
+use std::time::Duration;
+
+use dormouse_binlog::{Keys, Name};
+use dormouse_driver::Log;
+use dormouse_types::{DatabaseName, InstanceId, Marker, RunAgain};
+
+use crate::backups::vault::blocking;
+use crate::database::Database;
+use crate::database::context::Context;
+use crate::error::Error;
+use crate::history::archive::began;
+use crate::history::files::keys;
+use crate::instance::rekeying::with_keys;
+use crate::time::within;
+use reading::Reading;
+
+/// Whether the transaction with this marker has committed. `instance` and `generation`: the server that runs now, and has
+/// started after the end of the one that the commit was sent to; `sent`: when that was, since 1970.
+///
+/// # Errors
+/// That cannot be known.
+pub(crate) async fn committed(
+    context: &Context,
+    name: &DatabaseName,
+    (instance, generation): (InstanceId, u64),
+    marker: Marker,
+    sent: Duration,
+) -> Result<bool, Error> {
+    let slot = context.outcomes.slot(instance, generation);
+    let mut slot = slot.lock_owned().await;
+    if slot.is_none() {
+        *slot = Some(begin(context, name, instance).await?);
+    }
+    blocking(move || match &mut *slot {
+        Some(reading) => reading.finds(marker, sent),
+        None => Ok(false),
+    })
+    .await
+}
+
+/// What keeps statements, which the end of a server has interrupted, from being run again on the next one.
+///
+/// # Errors
+/// That server does not tell.
+pub(crate) async fn run_again(context: &Context, database: &Database) -> Result<RunAgain, Error> {
+    let asked = within(context.host.deadlines.ask, async {
+        let server = database.server()?;
+        context.host.servers.run_again(&server).await
+    });
+    asked.await.map_err(|error| Error::Server {
+        database: database.name.clone(),
+        reason: error.to_string(),
+    })
+}
+
+/// Copies the log of an instance, whose server may be writing to it.
+async fn begin(
+    context: &Context,
+    name: &DatabaseName,
+    instance: InstanceId,
+) -> Result<Reading, Error> {
+    let machine = |reason: String| Error::Machine {
+        doing: format!("reading the binary log of database '{name}'"),
+        reason,
+    };
+    let mut reading = Reading::new(&context.data_dir);
+    let copied = context.host.driver.copy_log(instance, reading.dir()).await;
+    let log = copied
+        .map_err(|error| machine(error.to_string()))?
+        .ok_or_else(|| machine("it keeps none".to_owned()))?;
+    let ring = with_keys(&context.host.keys, move |keys| keys.reveal(instance)).await;
+    let ring = ring.map_err(|error| machine(error.to_string()))?;
+    let files = files(reading.dir(), &log).map_err(|error| machine(error.to_string()))?;
+    let keys: Keys = keys(ring.as_ref());
+    reading.will_read(files, keys);
+    Ok(reading)
+}
+
+/// The files of a log, oldest first, and when they were begun. One that its server had not begun is left out.
+fn files(dir: &Path, log: &Log) -> std::io::Result<Vec<(Name, u32)>> {
+    let began = began(dir, log)?;
+    let mut files: Vec<_> = began
+        .into_iter()
+        .filter_map(|(name, at)| Some((Name::new(&name)?, at)))
+        .collect();
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,134 @@
+//! The reading of one log, which all share who ask it at the same time.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use dormouse_binlog::{Keys, Name};
+use dormouse_types::{InstanceId, Marker};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::error::Error;
+use crate::history::files::{FETCHED, read};
+
+/// The logs that are being asked, each by its instance and the generation of the server that runs now: a reading is no
+/// answer about a server that ends after it.
+#[derive(Default)]
+pub(crate) struct Outcomes(Mutex<BTreeMap<(InstanceId, u64), Weak<Slot>>>);
+
+/// The reading of one log, once it has begun. It is dropped with the last who asks.
+pub(crate) type Slot = AsyncMutex<Option<Reading>>;
+
+/// Most seconds from the naming of a log to the begin of its first file, by the server's start.
+const START: u32 = 2;
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+impl Outcomes {
+    /// What those share who ask the log of an instance since the start of its server of this generation.
+    pub(crate) fn slot(&self, instance: InstanceId, generation: u64) -> Arc<Slot> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| slot.strong_count() > 0);
+        let slot = slots.entry((instance, generation)).or_default();
+        slot.upgrade().unwrap_or_else(|| {
+            let new = Arc::new(Slot::default());
+            *slot = Arc::downgrade(&new);
+            new
+        })
+    }
+}
+
+/// A copy of a log, of which the newest files have been read.
+pub(crate) struct Reading {
+    dir: PathBuf,
+    /// Files that have not been read, the newest last, and when they were begun, in seconds since 1970.
+    unread: Vec<(Name, u32)>,
+    keys: Keys,
+    /// The oldest file that was read, and when it was begun.
+    oldest: Option<(Name, u32)>,
+    found: HashSet<Marker>,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        // the next start removes what is left
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Reading {
+    /// A reading of files that are still to be copied.
+    pub(crate) fn new(data_dir: &Path) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = data_dir.join("history").join(FETCHED);
+        Self {
+            dir: dir.join(format!("outcome-{number}")),
+            unread: Vec::new(),
+            keys: Keys::none(),
+            oldest: None,
+            found: HashSet::new(),
+        }
+    }
+
+    /// Where the files are to be copied to.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Notes the files, oldest first.
+    pub(crate) fn will_read(&mut self, files: Vec<(Name, u32)>, keys: Keys) {
+        self.unread = files;
+        self.keys = keys;
+    }
+
+    /// Whether the log has the marker of a commit that was sent at this time. Reads backwards, as far as needed. Blocks.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the log does not reach back to that time.
+    pub(crate) fn finds(&mut self, marker: Marker, sent: Duration) -> Result<bool, Error> {
+        loop {
+            if self.found.contains(&marker) {
+                return Ok(true);
+            }
+            if self.reaches_back(sent.as_secs()) {
+                return Ok(false);
+            }
+            let Some((name, began)) = self.unread.pop() else {
+                let reason = "the server's binary log does not reach back to it".to_owned();
+                return Err(Error::Invalid(reason));
+            };
+            let path = self.dir.join(name.to_string());
+            let found = &mut self.found;
+            read(&name, &path, &self.keys, |group| {
+                let marker = group.savepoint.as_deref().and_then(Marker::of_savepoint);
+                found.extend(marker.filter(|_| !group.is_rolled_back));
+                ControlFlow::Continue(())
+            })?;
+            self.oldest = Some((name, began));
+        }
+    }
+
+    /// Whether what was read has all that was written since this second.
+    fn reaches_back(&self, second: u64) -> bool {
+        let Some((name, began)) = &self.oldest else {
+            return false;
+        };
+        // one that was begun within the same second may have been begun later
+        u64::from(*began) < second || is_first(name, *began)
+    }
+}
+
+/// Whether this is the file with which a log began: nothing was written before it. The log's name says when that was; a
+/// log that is begun anew under the same names (`RESET MASTER`) has a later first file.
+fn is_first(name: &Name, began: u32) -> bool {
+    let log = name.base().rsplit_once('-');
+    let log = log.and_then(|(_, second)| second.parse::<u32>().ok());
+    name.number() == 1 && log.is_some_and(|log| began.saturating_sub(log) <= START)
+}
+
+#[cfg(test)]
+mod tests;

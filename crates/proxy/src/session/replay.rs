@@ -1,0 +1,299 @@
+//! Runs again what the end of a server has interrupted: a transaction up to the running command, or a query.
+//!
+//! [`dormouse_session::replay`] keeps the commands and decides what may be run; this file runs them.
+
+use std::time::Duration;
+
+use dormouse_session::replay::{
+    AFTER, Command as Sent, Control, Entry, LEFT, Spoiled, TransactionLog, control, reads_only,
+};
+use dormouse_session::steps::Event;
+use dormouse_session::{Effects, SessionState};
+use dormouse_wire::command::{Command, ReplyKind};
+use dormouse_wire::framer::ReplyEnd;
+use dormouse_wire::packet::write_packet;
+use dormouse_wire::reply::Tracking;
+use dormouse_wire::status::Status;
+use dormouse_wire::stmt::{BulkView, ExecuteView, set_statement};
+use dormouse_wire::text::TextOutcome;
+use tokio::time::Instant;
+
+use super::context::SessionContext;
+use super::hold::Hold;
+use super::parameters::types_of;
+use super::running::Running;
+use crate::backend::{Backend, BackendError};
+use crate::pool::Counters;
+
+/// Keeps a command that has run in a transaction. `end`: its reply. `effects`: what it has done to the session.
+pub(super) fn keep(state: &mut SessionState, running: &Running, effects: Effects, end: &ReplyEnd) {
+    if state.transaction.is_none() {
+        return;
+    }
+    let kept = command_of(state, running);
+    let mode = state.mode();
+    let Some(log) = &mut state.transaction else {
+        return;
+    };
+    match kept {
+        Ok(command) => {
+            let entry = Entry {
+                command,
+                sent: running
+                    .ends
+                    .as_ref()
+                    .map_or(Duration::ZERO, |ends| ends.sent),
+                digest: end.digest,
+                insert_id: end.last_insert_id,
+            };
+            log.note(entry, effects, mode, end);
+        }
+        Err(why) => log.spoil(why),
+    }
+}
+
+/// A command as it can be sent again.
+fn command_of(state: &mut SessionState, running: &Running) -> Result<Sent, Spoiled> {
+    let incoming = &running.incoming;
+    let changed = running.timeout.is_some()
+        || running.instead.is_some()
+        || running.put_back.is_some()
+        || running.tells;
+    if !incoming.is_whole() || incoming.last_seq() != 0 {
+        return Err(Spoiled::Long);
+    }
+    if changed {
+        return Err(Spoiled::Uncompared);
+    }
+    let Some(id) = running.statement else {
+        return Ok(Sent::Text(incoming.argument().into()));
+    };
+    let schema = state.schema().cloned();
+    let context = state.statements.parsing_context();
+    let statement = state.statements.get(id).ok_or(Spoiled::Unknown)?;
+    let same = statement.schema == schema && statement.parsing_context == context;
+    if !same || statement.long_data || statement.tells || statement.replaced {
+        return Err(Spoiled::Uncompared);
+    }
+    let text = statement.text.clone().ok_or(Spoiled::Unknown)?;
+    let payload = incoming.payload();
+    let complete = types_of(incoming, statement.params).is_some();
+    let payload = match (&statement.types, incoming.command) {
+        (Some(types), Command::StmtExecute) if !complete => {
+            ExecuteView::with_types(payload, statement.params, types)
+        }
+        (Some(types), Command::StmtBulkExecute) if !complete => {
+            BulkView::with_types(payload, statement.params, types)
+        }
+        _ => payload.to_vec(),
+    };
+    let payload = payload.into();
+    Ok(Sent::Execution { text, payload })
+}
+
+/// Whether the interrupted command only reads, so that it can be run again if it was no part of a transaction.
+pub(super) fn reads(state: &mut SessionState, running: &Running) -> bool {
+    let harmless = |effects| matches!(effects, Effects::None | Effects::Counted);
+    let mode = state.mode();
+    let incoming = &running.incoming;
+    match (incoming.command, running.statement) {
+        (Command::Query, _) if incoming.is_whole() => {
+            let text = incoming.argument();
+            harmless(state.judge(text, true)) && reads_only(text, mode)
+        }
+        (Command::StmtExecute, Some(id)) => state.statements.get(id).is_some_and(|statement| {
+            let text = statement.text.as_deref().unwrap_or_default();
+            harmless(statement.effects) && reads_only(text, mode)
+        }),
+        _ => false,
+    }
+}
+
+/// Whether the interrupted command is a rollback, which has happened.
+fn rolls_back(state: &SessionState, running: &Running) -> bool {
+    let incoming = &running.incoming;
+    incoming.command == Command::Query
+        && state.can_read(incoming.argument())
+        && control(incoming.argument(), state.mode()) == Control::RollsBack
+}
+
+/// Whether what is lost can be run again, as far as that is known without a server. The reason is for the client.
+pub(super) fn plan(state: &mut SessionState, running: &mut Running) -> Result<(), String> {
+    let now = Instant::now().into_std();
+    let rolls_back = rolls_back(state, running);
+    let alone = state.transaction.is_none() && reads(state, running);
+    let planned = running
+        .ends()
+        .budget
+        .spend(now)
+        .and_then(|()| match &state.transaction {
+            Some(_) if rolls_back => Ok(()),
+            Some(log) => log.entries().map(drop),
+            None if alone || rolls_back => Ok(()),
+            None => Err(Spoiled::Unknown),
+        });
+    if planned.is_err() {
+        state.transaction = None;
+    }
+    planned.map_err(|why| why.to_string())
+}
+
+/// Why it was not run again.
+enum Failed {
+    /// The reason, for the client.
+    Because(String),
+    Broke(BackendError),
+}
+
+impl From<BackendError> for Failed {
+    fn from(error: BackendError) -> Self {
+        Self::Broke(error)
+    }
+}
+
+fn because<T>(reason: &str) -> Result<T, Failed> {
+    Err(Failed::Because(reason.to_owned()))
+}
+
+/// Brings the session, which has a new backend, to where it was when its server ended.
+pub(super) async fn replay(
+    cx: &SessionContext,
+    state: &mut SessionState,
+    hold: &mut Hold,
+    running: &Running,
+) -> Event {
+    if rolls_back(state, running) {
+        state.transaction = None;
+        return Event::Replayed;
+    }
+    let counters = cx.pool().counters();
+    let Some(log) = state.transaction.take() else {
+        let name = &cx.database().name;
+        let safe = match cx.control().run_again(name).await {
+            Ok(has) => !has.functions,
+            Err(_) => false,
+        };
+        if !safe {
+            return Event::NotReplayed(String::new());
+        }
+        Counters::count(&counters.read_again);
+        return Event::Replayed;
+    };
+    match run(cx, state, hold, &log).await {
+        Ok(status) => {
+            state.transaction = Some(log);
+            state.replayed(status);
+            hold.count_transaction(cx, state.in_transaction());
+            Counters::count(&counters.replayed);
+            tracing::info!("an interrupted transaction was run again");
+            Event::Replayed
+        }
+        Err(Failed::Because(reason)) => {
+            Counters::count(&counters.not_replayed);
+            tracing::info!(reason, "an interrupted transaction could not be run again");
+            Event::NotReplayed(reason)
+        }
+        Err(Failed::Broke(error)) => {
+            state.transaction = Some(log);
+            hold.broke(cx, state, &error);
+            Event::BackendBroke
+        }
+    }
+}
+
+/// Runs a transaction; returns the status flags after it.
+async fn run(
+    cx: &SessionContext,
+    state: &SessionState,
+    hold: &mut Hold,
+    log: &TransactionLog,
+) -> Result<Status, Failed> {
+    let entries = match log.entries() {
+        Ok(entries) => entries,
+        Err(why) => return because(&why.to_string()),
+    };
+    match cx.control().run_again(&cx.database().name).await {
+        Ok(has) if has.plain_tables => {
+            return because("the database has tables without transactions");
+        }
+        Ok(_) => {}
+        Err(error) => return Err(Failed::Because(error.to_string())),
+    }
+    let own_time = state.has_own_time();
+    let mut status = Status::default();
+    for entry in entries {
+        if let Some(set) = TransactionLog::before(entry, own_time) {
+            expect_ok(hold, set.as_bytes()).await?;
+        }
+        let end = send(hold, entry).await?;
+        let same = match entry.digest {
+            Some(digest) => end.digest == Some(digest),
+            None => end.error.is_none(),
+        };
+        if !same {
+            return because("a statement has another result now");
+        }
+        status = end.status.unwrap_or(status);
+    }
+    if entries.iter().any(|entry| entry.insert_id != 0) {
+        let left = match hold.ask(LEFT.as_bytes()).await? {
+            TextOutcome::Rows { rows, .. } => rows.into_iter().flatten().flatten().next(),
+            _ => None,
+        };
+        if left.is_none_or(|left| left != b"0") {
+            return because("a statement has not generated the id that it generated before");
+        }
+    }
+    if !own_time {
+        expect_ok(hold, AFTER.as_bytes()).await?;
+    }
+    if status.contains(Status::IN_TRANS) {
+        Ok(status)
+    } else {
+        because("it has ended itself")
+    }
+}
+
+async fn expect_ok(hold: &mut Hold, statement: &[u8]) -> Result<(), Failed> {
+    match hold.ask(statement).await? {
+        TextOutcome::Ok(_) => Ok(()),
+        TextOutcome::Err(error) => Err(Failed::Because(error.message)),
+        TextOutcome::Rows { .. } => because("a setting was answered with rows"),
+    }
+}
+
+/// Sends a command again and reads its reply.
+async fn send(hold: &mut Hold, entry: &Entry) -> Result<ReplyEnd, Failed> {
+    let gone = || BackendError::from(std::io::Error::from(std::io::ErrorKind::NotConnected));
+    let mut backend = hold.take_backend().ok_or_else(gone)?;
+    let mut prepared = None;
+    let payload = match &entry.command {
+        Sent::Text(text) => [&[Command::Query as u8], &**text].concat(),
+        Sent::Execution { text, payload } => {
+            let (with, outcome) = backend.prepare(text).await?;
+            backend = with;
+            match outcome {
+                Ok(statement) => {
+                    let mut payload = payload.to_vec();
+                    set_statement(&mut payload, statement.statement);
+                    prepared = Some(statement.statement);
+                    payload
+                }
+                Err(error) => {
+                    hold.put_back(backend);
+                    return Err(Failed::Because(error.message));
+                }
+            }
+        }
+    };
+    let kind = ReplyKind::of(&payload);
+    let mut packets = Vec::with_capacity(payload.len() + 4);
+    write_packet(&mut packets, 0, &payload);
+    let (mut backend, reply) =
+        Backend::reply_to(backend, &packets, kind, Tracking::Nothing).await?;
+    if let Some(id) = prepared {
+        backend.cache.close(id);
+    }
+    hold.put_back(backend);
+    Ok(reply.end)
+}

@@ -1,0 +1,222 @@
+//! A bank whose server is killed again and again while its clients commit: no commit that was acknowledged is lost, none
+//! that was refused has happened, none has happened twice, and with a history the outcome of each is known.
+//!
+//! `DORMOUSE_COMMIT_KILLS` is the number of kills.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dormouse_testkit::{Client, Created, Dice, Dormouse, Reply, process};
+
+use scene::Scene;
+
+#[path = "history/scene.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod scene;
+
+/// Clients of the bank.
+const CLIENTS: u32 = 8;
+/// Accounts, each with this much at first.
+const ACCOUNTS: u32 = 10;
+const EACH: u32 = 1000;
+
+/// What a client was told of its transfers, by their numbers.
+#[derive(Default)]
+struct Journal {
+    told: BTreeMap<u64, Told>,
+    /// Errors that are no answer to whether a transfer has happened.
+    unknown: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Committed,
+    RolledBack,
+}
+
+/// What all clients share.
+struct Bank<'a> {
+    dormouse: &'a Dormouse,
+    who: &'a Created,
+    over: AtomicBool,
+    /// Commits that have been sent, and those that were answered.
+    sent: AtomicU64,
+    answered: AtomicU64,
+}
+
+impl Bank<'_> {
+    /// A client that transfers money until the bank is closed.
+    fn serve(&self, number: u32) -> Journal {
+        let mut client = self.dormouse.connect(self.who);
+        let mut dice = Dice::new(u64::from(number) + 1);
+        let mut journal = Journal::default();
+        let mut n = 0;
+        while !self.over.load(Ordering::SeqCst) {
+            n += 1;
+            let told = self.transfer(&mut client, &mut dice, number, n, n % 3 == 0);
+            match told {
+                Ok(told) => {
+                    journal.told.insert(n, told);
+                }
+                Err(error) => journal.unknown.push(error),
+            }
+        }
+        journal
+    }
+
+    fn transfer(
+        &self,
+        client: &mut Client,
+        dice: &mut Dice,
+        number: u32,
+        n: u64,
+        shows: bool,
+    ) -> Result<Told, String> {
+        let from = dice.below(u64::from(ACCOUNTS));
+        let to = dice.below(u64::from(ACCOUNTS));
+        let amount = dice.below(10);
+        // some of them cannot be run again
+        let shown = if shows { "SELECT UUID()" } else { "SELECT 1" };
+        let texts = [
+            "BEGIN".to_owned(),
+            format!("INSERT INTO app.ledger (c, n, amount) VALUES ({number}, {n}, {amount})"),
+            shown.to_owned(),
+            format!("UPDATE app.account SET balance = balance - {amount} WHERE id = {from}"),
+            format!("UPDATE app.account SET balance = balance + {amount} WHERE id = {to}"),
+        ];
+        for text in &texts {
+            if let Reply::Err(error) = client.query(text) {
+                // its own deadlocks too
+                if error.code != 1213 {
+                    return Err(format!("{text}: {error:?}"));
+                }
+                client.query("ROLLBACK").ok();
+                return Ok(Told::RolledBack);
+            }
+        }
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        let reply = client.query("COMMIT");
+        self.answered.fetch_add(1, Ordering::SeqCst);
+        match reply {
+            Reply::Ok(_) => Ok(Told::Committed),
+            Reply::Err(error) if error.code == 1213 => Ok(Told::RolledBack),
+            other => Err(format!("COMMIT: {other:?}")),
+        }
+    }
+}
+
+/// Number of kills.
+fn kills() -> u64 {
+    let set = std::env::var("DORMOUSE_COMMIT_KILLS").ok();
+    set.map_or(20, |text| text.parse().unwrap())
+}
+
+/// A counter of the database's pool.
+fn counter(client: &mut Client, name: &str) -> u64 {
+    let rows = client.query("SHOW DORMOUSE STATUS").rows();
+    let found = rows.into_iter().find(|row| row[0].as_deref() == Some(name));
+    found.unwrap().pop().unwrap().unwrap().parse().unwrap()
+}
+
+#[test]
+fn no_commit_is_lost_or_doubled_or_unknown_while_the_server_is_killed_in_the_middle_of_commits() {
+    let scene = Scene::start_archiving_every(
+        "1h",
+        false,
+        "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[warm_pool]\nsize = 0\n",
+    );
+    let dormouse = &scene.dormouse;
+    let who = scene.create("shop");
+    let mut client = dormouse.connect(&who);
+    for text in [
+        "CREATE DATABASE app".to_owned(),
+        "USE app".to_owned(),
+        "CREATE TABLE app.account (id INT PRIMARY KEY, balance INT)".to_owned(),
+        "CREATE TABLE app.ledger (i INT AUTO_INCREMENT PRIMARY KEY, c INT, n INT, amount INT)"
+            .to_owned(),
+        format!(
+            "INSERT INTO app.account SELECT seq, {EACH} FROM seq_0_to_{}",
+            ACCOUNTS - 1
+        ),
+    ] {
+        client.query(&text).ok();
+    }
+    let bank = Bank {
+        dormouse,
+        who: &who,
+        over: AtomicBool::new(false),
+        sent: AtomicU64::new(0),
+        answered: AtomicU64::new(0),
+    };
+    let journals: Vec<Journal> = std::thread::scope(|scope| {
+        let bank = &bank;
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| scope.spawn(move || bank.serve(number)))
+            .collect();
+        let mut dice = Dice::new(99);
+        for _ in 0..kills() {
+            let answered = bank.answered.load(Ordering::SeqCst);
+            process::until("the bank is served", || {
+                bank.answered.load(Ordering::SeqCst) > answered + 20
+            });
+            let pid = dormouse.server("shop");
+            let sent = bank.sent.load(Ordering::SeqCst);
+            while bank.sent.load(Ordering::SeqCst) == sent {
+                std::hint::spin_loop();
+            }
+            // a commit takes one or two milliseconds: the aim, not a wait
+            std::thread::sleep(Duration::from_micros(dice.below(2500)));
+            process::kill(pid);
+            process::until("the server has ended", || {
+                dormouse.servers().iter().all(|p| *p != pid)
+            });
+            // without the delay that servers have which end often
+            let _ = dormouse.json(&["wake", "shop"]);
+        }
+        bank.over.store(true, Ordering::SeqCst);
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .collect()
+    });
+
+    let mut committed = 0;
+    let mut refused = 0;
+    for (number, journal) in journals.iter().enumerate() {
+        assert_eq!(journal.unknown, Vec::<String>::new(), "client {number}");
+        let text = format!("SELECT n, COUNT(*) FROM app.ledger WHERE c = {number} GROUP BY n");
+        let rows = client.query(&text).rows();
+        let parse = |field: &Option<String>| field.as_ref().unwrap().parse::<u64>().unwrap();
+        let there: BTreeMap<u64, u64> = rows
+            .iter()
+            .map(|row| (parse(&row[0]), parse(&row[1])))
+            .collect();
+        for (n, told) in &journal.told {
+            let times = there.get(n).copied().unwrap_or(0);
+            let expected = u64::from(*told == Told::Committed);
+            assert_eq!(times, expected, "client {number}, transfer {n}: {told:?}");
+            committed += expected;
+            refused += 1 - expected;
+        }
+        assert!(there.keys().all(|n| journal.told.contains_key(n)));
+    }
+    let sum = client.query("SELECT SUM(balance) FROM app.account").value();
+    assert_eq!(sum, (ACCOUNTS * EACH).to_string());
+    println!(
+        "{} kills: {committed} commits, {refused} refused; found committed {}, not committed {}, unresolved {}; \
+         run again {}, not run again {}",
+        kills(),
+        counter(&mut client, "commits_found_committed"),
+        counter(&mut client, "commits_found_rolled_back"),
+        counter(&mut client, "commits_unresolved"),
+        counter(&mut client, "transactions_replayed"),
+        counter(&mut client, "transactions_not_replayed"),
+    );
+    assert_eq!(counter(&mut client, "commits_unresolved"), 0);
+}
