@@ -24,8 +24,12 @@ const MARK: &str = "SAVEPOINT `dm_";
 
 /// A database with a history, or without one.
 fn database(history: bool) -> (Scene, Created) {
+    database_that(history, false)
+}
+
+fn database_that(history: bool, encrypted: bool) -> (Scene, Created) {
     let scene = Scene::start(
-        false,
+        encrypted,
         "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[warm_pool]\nsize = 0\n",
     );
     let who = match history {
@@ -102,8 +106,8 @@ fn a_commit_whose_reply_is_lost_gets_the_reply_that_the_server_would_have_given(
 }
 
 #[test]
-fn a_prepared_commit_is_known_as_well() {
-    let (scene, who) = database(true);
+fn a_prepared_commit_is_known_as_well_in_an_encrypted_database() {
+    let (scene, who) = database_that(true, true);
     let dormouse = &scene.dormouse;
     let between = Between::kill_at(dormouse, "shop", MARK, When::After);
     let mut client = dormouse.connect(&who);

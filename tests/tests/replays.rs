@@ -20,6 +20,8 @@ fn database() -> (Dormouse, Created) {
         "CREATE DATABASE app",
         "CREATE TABLE app.t (i INT AUTO_INCREMENT PRIMARY KEY, v INT, at TIMESTAMP NULL)",
         "INSERT INTO app.t (v) VALUES (10), (20)",
+        "CREATE TABLE app.pause (s INT)",
+        "INSERT INTO app.pause VALUES (600)",
         "CREATE TABLE app.log (i INT AUTO_INCREMENT PRIMARY KEY, t INT)",
     ] {
         client.query(text).ok();
@@ -160,16 +162,13 @@ fn what_cannot_be_repeated_without_a_trace_is_not_run_again() {
     }
 }
 
-/// Kills the server while it runs a statement with this word in it.
-fn kill_while_running(dormouse: &Dormouse, word: &str) {
+/// Kills the server while it runs a statement that sleeps. If that is run again, it does not sleep.
+fn kill_sleeper(dormouse: &Dormouse, who: &Created) {
     let mut platform = dormouse.platform("shop");
-    let text = format!(
-        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{word}%' \
-         AND STATE = 'User sleep'"
-    );
-    process::until("the statement runs", || {
-        platform.query(&text).value() == "1"
-    });
+    let text = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
+    process::until("the statement runs", || platform.query(text).value() == "1");
+    let mut other = dormouse.connect(who);
+    other.query("UPDATE app.pause SET s = 0").ok();
     process::kill(dormouse.server("shop"));
 }
 
@@ -177,18 +176,19 @@ fn kill_while_running(dormouse: &Dormouse, word: &str) {
 fn a_query_that_has_shown_nothing_yet_is_run_again() {
     let (dormouse, who) = database();
     let mut client = dormouse.connect(&who);
-    let text = "SELECT SLEEP(0.2), SUM(v) FROM app.t";
+    let text = "SELECT SLEEP((SELECT s FROM app.pause)), SUM(v) FROM app.t";
     let sent = |client: &mut Client| client.command(Command::Query, text.as_bytes());
     sent(&mut client);
-    kill_while_running(&dormouse, "SLEEP(0.2)");
+    kill_sleeper(&dormouse, &who);
     let rows = client.result().unwrap().rows();
     assert_eq!(rows, [[Some("0".to_owned()), Some("30".to_owned())]]);
     assert_eq!(counter(&mut client, "queries_read_again"), "1");
     // within a transaction, which is run again first
+    client.query("UPDATE app.pause SET s = 600").ok();
     client.query("BEGIN").ok();
     client.query("UPDATE app.t SET v = v + 1").ok();
     sent(&mut client);
-    kill_while_running(&dormouse, "SLEEP(0.2)");
+    kill_sleeper(&dormouse, &who);
     let rows = client.result().unwrap().rows();
     assert_eq!(rows, [[Some("0".to_owned()), Some("32".to_owned())]]);
     client.query("COMMIT").ok();
@@ -197,8 +197,9 @@ fn a_query_that_has_shown_nothing_yet_is_run_again() {
     client
         .query("CREATE FUNCTION app.f() RETURNS INT RETURN 1")
         .ok();
+    client.query("UPDATE app.pause SET s = 600").ok();
     sent(&mut client);
-    kill_while_running(&dormouse, "SLEEP(0.2)");
+    kill_sleeper(&dormouse, &who);
     let error = client.result().unwrap().err();
     assert_eq!((error.code, error.sqlstate()), (1053, "08007"), "{error:?}");
 }
@@ -207,9 +208,9 @@ fn a_query_that_has_shown_nothing_yet_is_run_again() {
 fn a_statement_that_writes_on_its_own_is_not_run_again() {
     let (dormouse, who) = database();
     let mut client = dormouse.connect(&who);
-    let text = "UPDATE app.t SET v = v + 1 + SLEEP(0.2)";
+    let text = "UPDATE app.t SET v = v + 1 + SLEEP(600)";
     client.command(Command::Query, text.as_bytes());
-    kill_while_running(&dormouse, "SLEEP(0.2)");
+    kill_sleeper(&dormouse, &who);
     let error = client.result().unwrap().err();
     assert_eq!((error.code, error.sqlstate()), (1053, "08007"), "{error:?}");
     assert_eq!(client.query("SELECT SUM(v) FROM app.t").value(), "30");
