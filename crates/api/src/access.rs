@@ -35,6 +35,10 @@ pub enum Verb {
     Branch,
     /// Bring a branch back to its parent.
     Reset,
+    /// Move a database to another place.
+    Move,
+    /// Cancel the move of a database.
+    CancelMove,
     /// Change the settings of a database.
     Set,
     /// Wake a database.
@@ -105,7 +109,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 48] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -119,6 +123,8 @@ impl Verb {
         Self::Create,
         Self::Branch,
         Self::Reset,
+        Self::Move,
+        Self::CancelMove,
         Self::Set,
         Self::Wake,
         Self::Suspend,
@@ -171,6 +177,8 @@ impl Verb {
             Self::Create => "create a database",
             Self::Branch => "branch a database",
             Self::Reset => "bring a branch back to its parent",
+            Self::Move => "move a database",
+            Self::CancelMove => "cancel the move of a database",
             Self::Set => "change a database's settings",
             Self::Wake => "wake a database",
             Self::Suspend => "suspend a database",
@@ -209,13 +217,15 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 45] = [
+pub const RULES: [(&str, &str, Verb); 47] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
     ("POST", "/v1/databases", Verb::Create),
     ("POST", "/v1/databases/{name}/branches", Verb::Branch),
     ("POST", "/v1/databases/{name}/reset", Verb::Reset),
+    ("POST", "/v1/databases/{name}/move", Verb::Move),
+    ("DELETE", "/v1/databases/{name}/move", Verb::CancelMove),
     ("GET", "/v1/databases/{name}", Verb::Show),
     ("PATCH", "/v1/databases/{name}", Verb::Set),
     ("DELETE", "/v1/databases/{name}", Verb::Drop),
@@ -333,6 +343,7 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::Wakes => [Yes, Yes, Yes, Own],
         Verb::Events => [Yes, Yes, Yes, Own],
         Verb::Create | Verb::Branch | Verb::Reset => [Yes, No, No, No],
+        Verb::Move | Verb::CancelMove => [Yes, Yes, No, No],
         Verb::Set => [Yes, Yes, No, Own],
         Verb::Wake => [Yes, Yes, No, Own],
         Verb::Suspend => [Yes, Yes, No, Own],

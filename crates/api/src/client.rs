@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 use crate::error::{Envelope, ErrorBody};
 use crate::model::{
     BranchRequest, Branched, By, CreateRequest, Created, Database, Event, EventQuery, KeyList,
-    MasterKeyRotated, NewToken, RotateRequest, ServerStatus, SettingsPatch, Token, TokenId,
-    TokenRequest, UsageQuery, UsageReport, WakesReport,
+    MasterKeyRotated, MoveDone, MoveRequest, NewToken, RotateRequest, ServerStatus, SettingsPatch,
+    Token, TokenId, TokenRequest, UsageQuery, UsageReport, WakesReport,
 };
 use crate::routes::ORDER_DEADLINE;
 use target::{Stream, Target};
@@ -203,6 +203,24 @@ impl Client {
     pub async fn reset(&self, name: &DatabaseName) -> Answer<Branched> {
         let path = format!("/v1/databases/{name}/reset");
         self.json(Method::POST, &path, None).await
+    }
+
+    /// `POST /v1/databases/NAME/move`: returns when the database has moved.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn relocate(&self, name: &DatabaseName, request: &MoveRequest) -> Answer<MoveDone> {
+        let (path, body) = (format!("/v1/databases/{name}/move"), self.encode(request)?);
+        self.json_in_the_end(Method::POST, &path, Some(body)).await
+    }
+
+    /// `DELETE /v1/databases/NAME/move`: cancels a move.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn cancel_move(&self, name: &DatabaseName) -> Answer<()> {
+        let path = format!("/v1/databases/{name}/move");
+        self.bytes(Method::DELETE, &path, None).await.map(drop)
     }
 
     /// `PATCH /v1/databases/NAME`: changes settings.

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 pub use dormouse_control::token::InvalidId;
 pub use dormouse_control::{
     BranchOf, By, Cap, DatabaseKeys, Direction, Encryption, EncryptionState, Figures, KeyList,
-    Measure, NewToken, Role, SettingsPatch, Token, TokenId, TokenName, UnderstudyCounts,
-    UsageReport, UsageRow, WakesReport, WakesRow,
+    Measure, MoveDone, MoveStatus, NewToken, ReplicaDoing, ReplicaStatus, Role, SettingsPatch,
+    Token, TokenId, TokenName, UnderstudyCounts, UsageReport, UsageRow, WakesReport, WakesRow,
 };
 use dormouse_types::{
-    Backups, Bytes, Carry, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern,
-    Networks, NewUser, OnDemand, Pooling, Series, State, Timetable, UnitRange, Units, UserLimits,
-    UserRole, WokenBy,
+    Backups, Bytes, Carry, CommitDurability, DatabaseName, Delay, InstanceId, Layer, Money, Month,
+    NamePattern, Networks, NewUser, OnDemand, Pooling, Reads, ReplicaCount, Series, State,
+    Timetable, UnitRange, Units, UserLimits, UserRole, WokenBy,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,15 @@ pub struct Branched {
     pub frozen_ms: u64,
 }
 
+/// Request of `POST /v1/databases/NAME/move`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MoveRequest {
+    /// How long the files are kept from which it moves; they are removed at once if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Delay>,
+}
+
 /// Request of `POST /v1/tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -214,6 +223,15 @@ pub struct Database {
     /// Whether it keeps its history.
     #[serde(default)]
     pub history: bool,
+    /// Number of servers that follow its primary.
+    #[serde(default)]
+    pub replicas: ReplicaCount,
+    /// Where statements run that only read.
+    #[serde(default)]
+    pub reads: Reads,
+    /// When a commit is acknowledged.
+    #[serde(default)]
+    pub durability: CommitDurability,
     /// Maximum disk space of its files, in bytes.
     pub storage_quota: Option<Bytes>,
     /// Maximum cost in a calendar month.
@@ -263,6 +281,12 @@ pub struct Database {
     /// Of which database it is a branch.
     #[serde(default)]
     pub branch: Option<BranchOf>,
+    /// The servers that follow its primary.
+    #[serde(default)]
+    pub followers: Vec<ReplicaStatus>,
+    /// Its move to another place, while one is under way.
+    #[serde(default)]
+    pub moving: Option<MoveStatus>,
     /// Reason of the last transition or refusal.
     pub reason: String,
 }

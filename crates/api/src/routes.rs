@@ -32,6 +32,7 @@ mod backups;
 mod branches;
 mod events;
 mod keys;
+mod moves;
 mod tokens;
 mod transfers;
 mod users;
@@ -54,6 +55,10 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         .route("/v1/databases/{name}", get(show).patch(set).delete(remove))
         .route("/v1/databases/{name}/branches", post(branches::make))
         .route("/v1/databases/{name}/reset", post(branches::reset))
+        .route(
+            "/v1/databases/{name}/move",
+            post(moves::make).delete(moves::cancel),
+        )
         .route(
             "/v1/databases/{name}/backups",
             get(backups::list).post(backups::make),
@@ -364,6 +369,9 @@ fn database(status: Status) -> Database {
         keep_awake: status.spec.keep_awake,
         prewake: status.spec.prewake,
         history: status.spec.history,
+        replicas: status.spec.replicas,
+        reads: status.spec.reads,
+        durability: status.spec.durability,
         reserved: status.spec.reserved.is_some(),
         storage_quota: status.spec.storage_quota,
         spend_limit: status.spec.spend_limit,
@@ -386,6 +394,8 @@ fn database(status: Status) -> Database {
             rung: spend.rung.as_str().to_owned(),
         }),
         branch: status.branch,
+        followers: status.followers,
+        moving: status.moving,
         reason: status.last_reason,
     }
 }

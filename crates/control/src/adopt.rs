@@ -53,6 +53,7 @@ impl Adoption {
         DatabaseRow {
             name: self.name.clone(),
             instance: self.arrival.id,
+            origin: self.arrival.id,
             units: self.spec.units.min,
             spec: match self.spec.reserved {
                 // a reservation is of the database that was copied
@@ -153,7 +154,8 @@ fn take_up(creator: &Creator, old: &Database, name: DatabaseName) {
     let view = old.view();
     let row = DatabaseRow {
         name: name.clone(),
-        instance: old.instance,
+        instance: old.seat(),
+        origin: old.instance,
         spec: old.shared_spec(),
         state: State::Parked,
         since: Timestamp::now(),
@@ -196,7 +198,7 @@ async fn bring_up(
             database: name.clone(),
             reason: error.to_string(),
         })?;
-    if new.spec.history {
+    if new.spec.keeps_log() {
         instance.disconnect().await;
         let begun = instance.begin_history().await;
         seen = begun.map_err(|error| Error::Machine {

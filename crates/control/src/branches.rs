@@ -111,9 +111,9 @@ impl Creator {
     ) -> Result<Copy, Error> {
         let context = &self.context;
         let host = &context.host;
-        let version = host.version_of(parent.instance);
+        let version = host.version_of(parent.seat());
         let id = context.catalog.new_instance(version).await?;
-        let (from, place) = (parent.instance, Place::default());
+        let (from, place) = (parent.seat(), Place::default());
         let options = CopyOptions {
             frozen_at_most: context.frozen_at_most,
             check,

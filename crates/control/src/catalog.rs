@@ -35,8 +35,8 @@ mod unclaimed;
 mod usage;
 
 pub(crate) use record::{
-    Change, Contents, DatabaseRow, Durability, Entry, InstanceRow, Manifest, Noted, Phase,
-    TokenChange,
+    Change, Contents, DatabaseRow, Durability, Entry, InstanceRow, Manifest, Moved, Noted, Phase,
+    Role, TokenChange,
 };
 pub(crate) use tokens::NotChanged;
 pub(crate) use usage::{Account as UsageOf, Detail, Wanted};
@@ -139,6 +139,16 @@ impl Catalog {
             .await?;
         }
         Ok(())
+    }
+
+    /// The instances from which databases have moved, or from which this one has, and which are kept no longer than this.
+    pub(crate) async fn former(
+        &self,
+        name: Option<DatabaseName>,
+        until: Timestamp,
+    ) -> Result<Vec<InstanceId>, Error> {
+        self.with_writer(move |writer| rows::former(&writer.connection, name.as_ref(), until))
+            .await
     }
 
     /// Its file.

@@ -23,6 +23,7 @@ use crate::instance::{Instance, Unmet};
 use crate::meter::{Meter, Seen, SharedMeter};
 use crate::principal::Principal;
 use crate::random;
+use crate::replicas;
 use crate::status::{Created, EventKind, Figures};
 use crate::time::{millis, millis_since, now, within};
 use crate::understudy::Understudies;
@@ -92,6 +93,7 @@ impl Creator {
         let row = DatabaseRow {
             name: name.clone(),
             instance: id,
+            origin: id,
             units: spec.units.min,
             spec: Arc::new(spec),
             state: State::Creating,
@@ -147,7 +149,7 @@ impl Creator {
         let host = &self.context.host;
         let started = async {
             let seen = instance.start().await?;
-            match row.spec.history {
+            match row.spec.keeps_log() {
                 // the servers of the warm pool keep none
                 true => instance.begin_history().await,
                 false => Ok(seen),
@@ -244,6 +246,7 @@ impl Creator {
         let name = row.name.clone();
         let target = instance.serving().map(|serving| Target {
             instance: row.instance,
+            origin: row.origin,
             generation: row.generation,
             endpoint: serving.endpoint.clone(),
             pooling: row.spec.pooling,
@@ -266,7 +269,8 @@ impl Creator {
             context.doors.open(&name, target);
         }
         context.storage.database_woke();
-        self.understudies.want(&context.tasks, database.instance);
+        self.understudies.want(&context.tasks, database.seat());
+        replicas::keep::begin(self, &database, Vec::new());
         let actor = Actor::made(Arc::clone(context), database, instance, seen);
         context.tasks.spawn(turn::run(actor, false));
     }
@@ -277,6 +281,7 @@ impl Creator {
             Change::Gone {
                 name: name.clone(),
                 instance,
+                origin: instance,
             },
             Change::Instance {
                 id: instance,

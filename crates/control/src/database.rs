@@ -14,7 +14,10 @@ use dormouse_types::{DatabaseName, InstanceId, State, UnitRange, Units};
 use tokio::sync::Notify;
 
 use crate::catalog::DatabaseRow;
+use crate::error::Error;
 use crate::meter::{Meter, SharedMeter};
+use crate::moves::Moving;
+use crate::replicas::{Member, Replicas};
 use crate::servers::{Server, ServerError};
 use crate::status::BranchOf;
 pub(crate) use requests::Heir;
@@ -24,12 +27,14 @@ pub(crate) use view::{Rare, View};
 pub(crate) mod actor;
 mod busy;
 pub(crate) mod context;
+mod failover;
 mod habits;
 mod hours;
 mod inbox;
 mod journal;
 mod notes;
 mod park;
+mod relocate;
 mod remove;
 mod requests;
 mod restriction;
@@ -48,6 +53,7 @@ mod wake;
 /// the inbox.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
+    /// The instance that it began with. It names the database in backups, usage and credentials, wherever it moves.
     pub(crate) instance: InstanceId,
     /// Version of the rights of the accounts in its files.
     rights: AtomicU8,
@@ -64,6 +70,16 @@ pub(crate) struct Database {
     restricted: Mutex<Option<Box<str>>>,
     /// Of which database it is a copy.
     pub(crate) branch: Option<Box<BranchOf>>,
+    /// What few databases have; boxed, because a sleeping database must be small.
+    apart: Mutex<Option<Box<Apart>>>,
+}
+
+/// What few databases have.
+#[derive(Default)]
+struct Apart {
+    /// Its move to another instance, while one is under way.
+    moving: Option<Arc<Moving>>,
+    replicas: Option<Arc<Replicas>>,
 }
 
 impl Database {
@@ -71,6 +87,7 @@ impl Database {
         let before = if row.full { Fill::Full } else { Fill::Fine };
         let of_quota = row.storage.zip(row.spec.storage_quota);
         let view = View {
+            seat: row.instance,
             state: row.state,
             since: row.since,
             generation: row.generation,
@@ -88,7 +105,7 @@ impl Database {
         };
         Arc::new(Self {
             name: row.name,
-            instance: row.instance,
+            instance: row.origin,
             rights: AtomicU8::new(row.rights),
             spec: Mutex::new(row.spec),
             woken: Notify::new(),
@@ -98,6 +115,7 @@ impl Database {
             inbox: Mutex::default(),
             restricted: Mutex::default(),
             branch: row.branch,
+            apart: Mutex::default(),
         })
     }
 
@@ -174,7 +192,70 @@ impl Database {
     pub(crate) fn server(&self) -> Result<Server, ServerError> {
         let view = self.look();
         let endpoint = view.serving.as_ref().map(|serving| &serving.endpoint);
-        Server::reached(self.instance, endpoint)
+        Server::reached((view.seat, self.instance), endpoint)
+    }
+
+    /// The instance that serves it now.
+    pub(crate) fn seat(&self) -> InstanceId {
+        self.look().seat
+    }
+
+    /// Begins a move to another instance: it stays awake until [`Database::end_move`], and its server keeps a log.
+    pub(crate) fn begin_to_move(&self) -> Result<Arc<Moving>, Error> {
+        let mut apart = self.apart();
+        let moving = &mut apart.get_or_insert_default().moving;
+        if moving.is_some() {
+            return Err(Error::Refused {
+                database: self.name.clone(),
+                state: self.state(),
+                reasons: vec!["it is being moved already".to_owned()],
+            });
+        }
+        let begun = Arc::new(Moving::new());
+        *moving = Some(Arc::clone(&begun));
+        Ok(begun)
+    }
+
+    /// The move is over.
+    pub(crate) fn end_move(&self) {
+        if let Some(apart) = self.apart().as_mut() {
+            apart.moving = None;
+        }
+        self.wake_actor();
+    }
+
+    /// Its move to another instance, while one is under way.
+    pub(crate) fn moving(&self) -> Option<Arc<Moving>> {
+        self.apart().as_ref()?.moving.clone()
+    }
+
+    /// Begins to have replicas; `None` if it has some already.
+    pub(crate) fn begin_replicas(&self, members: Vec<Member>) -> Option<Arc<Replicas>> {
+        let mut apart = self.apart();
+        let replicas = &mut apart.get_or_insert_default().replicas;
+        if let Some(replicas) = replicas {
+            replicas.wake();
+            return None;
+        }
+        let begun = Replicas::new(members);
+        *replicas = Some(Arc::clone(&begun));
+        Some(begun)
+    }
+
+    /// It has no replicas any more.
+    pub(crate) fn end_replicas(&self) {
+        if let Some(apart) = self.apart().as_mut() {
+            apart.replicas = None;
+        }
+    }
+
+    /// Its replicas, if it has some.
+    pub(crate) fn replicas(&self) -> Option<Arc<Replicas>> {
+        self.apart().as_ref()?.replicas.clone()
+    }
+
+    fn apart(&self) -> MutexGuard<'_, Option<Box<Apart>>> {
+        self.apart.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The current state.

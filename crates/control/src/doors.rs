@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_types::{
-    Access, Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto,
+    Access, Activity, Carried, DatabaseName, PoolStatus, Reads, Replica, SessionStatus, Target,
+    Veto,
 };
 
 /// The interface of the data path for the control path. Every verb is idempotent.
@@ -30,6 +31,11 @@ pub trait Doors: Send + Sync + 'static {
     /// Shuts the door and waits until running statements have ended. If that takes longer than the deadline,
     /// opens it again and returns `false`.
     async fn drain(&self, database: &DatabaseName, deadline: Duration) -> bool;
+
+    /// The same, but also waits until no transaction is open: sessions in one may end it.
+    async fn drain_transactions(&self, database: &DatabaseName, deadline: Duration) -> bool {
+        self.drain(database, deadline).await
+    }
 
     /// Ends the sessions whose statements are running, at once, and the statements with them.
     fn end_running(&self, database: &DatabaseName);
@@ -63,6 +69,9 @@ pub trait Doors: Send + Sync + 'static {
     /// Holds statements of all sessions but those that show this key in their connection attributes. `None` ends that;
     /// held statements then run.
     fn reserve(&self, database: &DatabaseName, key: Option<&str>);
+
+    /// Sets the servers that follow that of a database and are not far behind, and where statements run that only read.
+    fn set_replicas(&self, _database: &DatabaseName, _replicas: Vec<Replica>, _reads: Reads) {}
 
     /// A database's backends, with counters.
     fn pool(&self, database: &DatabaseName) -> PoolStatus;

@@ -39,6 +39,8 @@ pub(crate) const STARVED: &str = "its server was killed for want of memory";
 /// One instance. Small while its server is stopped: what only a running server has is boxed.
 pub(crate) struct Instance {
     id: InstanceId,
+    /// The instance whose credentials the accounts in its files have.
+    origin: InstanceId,
     host: Arc<Host>,
     /// Units of its server; no less than the limits in force.
     units: Units,
@@ -111,6 +113,7 @@ impl Instance {
     pub(crate) fn new(host: Arc<Host>, id: InstanceId, units: Units) -> Self {
         Self {
             id,
+            origin: id,
             host,
             units,
             history: History::Off,
@@ -118,6 +121,11 @@ impl Instance {
             serving: None,
             awake: None,
         }
+    }
+
+    /// The same with accounts that have the credentials of another instance.
+    pub(crate) fn of(self, origin: InstanceId) -> Self {
+        Self { origin, ..self }
     }
 
     /// Its id.
@@ -145,7 +153,8 @@ impl Instance {
     /// # Errors
     /// If it does not run.
     pub(crate) fn server(&self) -> Result<Server, ServerError> {
-        Server::reached(self.id, self.serving.as_ref().map(|s| &s.endpoint))
+        let endpoint = self.serving.as_ref().map(|s| &s.endpoint);
+        Server::reached((self.id, self.origin), endpoint)
     }
 
     /// Units of its server.
@@ -161,6 +170,11 @@ impl Instance {
     /// Sets whether its server keeps its history, from the next start on.
     pub(crate) fn set_history(&mut self, history: bool) {
         self.history = if history { History::On } else { History::Off };
+    }
+
+    /// Sets that its server follows another one, from the next start on.
+    pub(crate) fn set_follows(&mut self) {
+        self.history = History::Follow;
     }
 
     /// Starts the server to apply the log that its files have for that.

@@ -22,6 +22,7 @@ use crate::doors::Doors;
 use crate::error::Error;
 use crate::history::watch::store_rest;
 use crate::principal::Principal;
+use crate::replicas;
 use crate::servers::Servers;
 use crate::startup::{self, Started};
 use crate::status::{Created, Event, EventFilter, Status};
@@ -30,6 +31,7 @@ use crate::usage::{UsageQuery, UsageReport};
 use crate::wakes::WakesReport;
 use backups::Backups;
 use branches::Branches;
+use moves::Moves;
 use tokens::Tokens;
 use transfers::Transfer;
 use understudies::Understudies;
@@ -39,6 +41,7 @@ pub mod backups;
 pub mod branches;
 mod changes;
 mod encryption;
+pub mod moves;
 mod on_demand;
 pub mod tokens;
 pub mod transfers;
@@ -128,6 +131,15 @@ impl Plane {
     #[must_use]
     pub fn branches(&self) -> Branches<'_> {
         Branches {
+            creator: &self.creator,
+            principal: &self.principal,
+        }
+    }
+
+    /// Moves of databases to other instances.
+    #[must_use]
+    pub fn moves(&self) -> Moves<'_> {
+        Moves {
             creator: &self.creator,
             principal: &self.principal,
         }
@@ -266,19 +278,35 @@ impl Plane {
     /// [`Error::Refused`] if its history was turned on or off and its server cannot be restarted now: the next start
     /// does it.
     pub async fn set(&self, name: &DatabaseName, settings: SettingsPatch) -> Result<Status, Error> {
-        let before = self.find(name)?.spec().history;
-        let after = settings.history.unwrap_or(before);
-        if after && !before {
+        let before = self.find(name)?.spec();
+        let after = settings.clone().applied_to(before.clone());
+        if after.history && !before.history {
             self.context.backups.vault()?;
         }
         let status = self
             .change_spec(name, |spec| settings.applied_to(spec))
             .await?;
-        if before == after || status.state == State::Parked {
+        if before != after
+            && let Some(database) = self.context.registry.find(name)
+        {
+            replicas::keep::begin(&self.creator, &database, Vec::new());
+            if let Some(replicas) = database.replicas() {
+                replicas.wake();
+            }
+        }
+        if before.keeps_log() == after.keeps_log() || status.state == State::Parked {
             return Ok(status);
         }
-        let turned = if after { "on" } else { "off" };
-        let later = format!("its history is turned {turned} when its server starts next");
+        let later = match (before.history == after.history, after.keeps_log()) {
+            (true, true) => {
+                "it gets replicas when its server has started next, with a log".to_owned()
+            }
+            (true, false) => "its server keeps a log until it starts next".to_owned(),
+            (false, on) => {
+                let turned = if on { "on" } else { "off" };
+                format!("its history is turned {turned} when its server starts next")
+            }
+        };
         self.restart(name, &later).await?;
         self.show(name)
     }
@@ -386,7 +414,7 @@ impl Plane {
         let database = self.find(name)?;
         let doing = format!("dropping database '{name}'");
         let host = &self.context.host;
-        host.check_there(database.instance, &doing).await?;
+        host.check_there(database.seat(), &doing).await?;
         store_rest(&self.creator, &database).await;
         self.order(name, Order::Drop).await
     }

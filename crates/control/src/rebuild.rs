@@ -140,6 +140,7 @@ async fn row(host: &Host, id: InstanceId, manifest: &Manifest) -> DatabaseRow {
     DatabaseRow {
         name: manifest.name.clone(),
         instance: id,
+        origin: manifest.origin.unwrap_or(id),
         spec: Arc::new(manifest.spec.clone()),
         state,
         since: Timestamp::now(),

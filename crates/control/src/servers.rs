@@ -1,5 +1,6 @@
 //! Queries and commands of the plane to running servers.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +9,8 @@ use dormouse_types::{Account, Bytes, Ended, Endpoint, Events, InstanceId, UserCh
 
 pub mod admin;
 
-pub use dormouse_engine::admin::replay::Place;
+pub use dormouse_engine::admin::follow::Progress as Following;
+pub use dormouse_engine::admin::replay::{Events as EventStates, Place};
 pub use dormouse_engine::buffer_pool::PoolHits;
 pub use dormouse_engine::{Converted, Origin, Progress};
 
@@ -17,22 +19,25 @@ pub use dormouse_engine::{Converted, Origin, Progress};
 pub struct Server {
     /// The instance.
     pub instance: InstanceId,
+    /// The instance whose credentials its accounts have.
+    pub origin: InstanceId,
     /// Its endpoint.
     pub endpoint: Endpoint,
 }
 
 impl Server {
-    /// The running server of an instance at this endpoint.
+    /// The running server of an instance at this endpoint, whose accounts have the credentials of another one or the same.
     ///
     /// # Errors
     /// If it does not run.
     pub(crate) fn reached(
-        instance: InstanceId,
+        (instance, origin): (InstanceId, InstanceId),
         endpoint: Option<&Endpoint>,
     ) -> Result<Self, ServerError> {
         let stopped = || ServerError::Unreachable("it does not run".to_owned());
         Ok(Self {
             instance,
+            origin,
             endpoint: endpoint.cloned().ok_or_else(stopped)?,
         })
     }
@@ -82,6 +87,10 @@ pub enum ServerError {
     /// The server returned an error.
     #[error("it refused: {0}")]
     Refused(String),
+}
+
+fn follows_none() -> ServerError {
+    ServerError::BadRequest("these servers follow none".to_owned())
 }
 
 /// Queries and commands of the plane to running servers. Every verb but [`manage`](Servers::manage) is
@@ -141,6 +150,76 @@ pub trait Servers: Send + Sync + 'static {
     ) -> Result<(), ServerError> {
         let what = "these servers apply no logs".to_owned();
         Err(ServerError::BadRequest(what))
+    }
+
+    /// Whether the server keeps a log.
+    async fn keeps_log(&self, _server: &Server) -> Result<bool, ServerError> {
+        Ok(false)
+    }
+
+    /// The last transaction in the server's log.
+    async fn logged(&self, _server: &Server) -> Result<String, ServerError> {
+        Err(follows_none())
+    }
+
+    /// Notes in a server that its files have all up to these transactions of the server that it is to follow.
+    async fn begin_to_follow(&self, _server: &Server, _position: &str) -> Result<(), ServerError> {
+        Err(follows_none())
+    }
+
+    /// Lets the server follow the one that is reached at this address with this password.
+    async fn follow(
+        &self,
+        _server: &Server,
+        _address: SocketAddr,
+        _password: &str,
+    ) -> Result<(), ServerError> {
+        Err(follows_none())
+    }
+
+    /// How far a server has followed.
+    async fn following(&self, _server: &Server) -> Result<Following, ServerError> {
+        Err(follows_none())
+    }
+
+    /// Waits until the server has applied these transactions; `false` if that takes longer than the limit.
+    async fn reaches(
+        &self,
+        _server: &Server,
+        _position: &str,
+        _limit: Duration,
+    ) -> Result<bool, ServerError> {
+        Err(follows_none())
+    }
+
+    /// Lets commits of the server wait until a server that follows it has them, or not.
+    async fn wait_for_replica(&self, _server: &Server, _waits: bool) -> Result<(), ServerError> {
+        Err(follows_none())
+    }
+
+    /// Removes the files of the server's log but the last two.
+    async fn purge_own_log(&self, _server: &Server) -> Result<(), ServerError> {
+        Err(follows_none())
+    }
+
+    /// The events of a server, with their states.
+    async fn events(&self, _server: &Server) -> Result<EventStates, ServerError> {
+        Err(follows_none())
+    }
+
+    /// Lets the server take no changes but Dormouse's, and no event run.
+    async fn fence(&self, _server: &Server) -> Result<(), ServerError> {
+        Err(follows_none())
+    }
+
+    /// Takes a fence away, if there is one.
+    async fn unfence(&self, _server: &Server) -> Result<(), ServerError> {
+        Ok(())
+    }
+
+    /// Ends the following of a server: it takes changes, and its events have these states.
+    async fn promote(&self, _server: &Server, _events: &EventStates) -> Result<(), ServerError> {
+        Err(follows_none())
     }
 
     /// Removes the files of the server's log before this one.

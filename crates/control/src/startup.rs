@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use dormouse_driver::{Desired, Driver, History, Run};
 use dormouse_engine::rights;
 use dormouse_types::{InstanceId, State, Units};
+use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tracing::{info, warn};
 
@@ -21,7 +22,9 @@ use crate::backups::state::Backups;
 use crate::backups::vault::Vault;
 use crate::branches;
 use crate::calendar;
-use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Durability, InstanceRow, Phase};
+use crate::catalog::{
+    Catalog, Change, Contents, DatabaseRow, Durability, InstanceRow, Phase, Role,
+};
 use crate::config::PlaneConfig;
 use crate::create::Creator;
 use crate::database::Database;
@@ -35,8 +38,10 @@ use crate::instance::room::Room;
 use crate::lock::Lock;
 use crate::meter::Meter;
 use crate::metering::{self, Metering};
+use crate::moves;
 use crate::rebuild::{self, Found};
 use crate::registry::Registry;
+use crate::replicas;
 use crate::servers::Servers;
 use crate::spares::Spares;
 use crate::status::Event;
@@ -74,13 +79,20 @@ pub(crate) async fn start(
     let creator = assemble(config, driver, servers, doors, parts);
     let found = clear_up(&creator, &contents).await?;
     creator.context.storage.look_at_disk().await;
-    let databases: Vec<_> = contents
-        .databases
-        .into_iter()
+    let databases: Vec<_> = { contents.databases.iter().cloned() }
         .chain(found.rebuilt)
         .collect();
     let instances = databases.iter().map(|row| row.instance).collect();
     start_actors(&creator, databases).await?;
+    for database in creator.context.registry.all() {
+        let of_it = |row: &&InstanceRow| {
+            row.serves
+                .as_ref()
+                .is_some_and(|(name, role)| *name == database.name && *role == Role::Replica)
+        };
+        let found = contents.instances.iter().filter(of_it).map(|row| row.id);
+        replicas::keep::begin(&creator, &database, found.collect());
+    }
     spawn_background(&creator, instances);
     Ok(Started {
         creator,
@@ -248,6 +260,8 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<Found, Error
         id,
         phase,
         rights: of,
+        serves,
+        kept_until,
         ..
     } in instances
     {
@@ -259,6 +273,19 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<Found, Error
                 warm.add(*id);
             }
             Phase::Warm => warm.discard(*id).await,
+            Phase::Claimed if matches!(serves, Some((_, Role::Replica))) => {
+                let of = serves.as_ref().map(|(name, _)| name);
+                if !databases.iter().any(|row| Some(&row.name) == of) {
+                    warm.discard(*id).await;
+                }
+            }
+            Phase::Claimed if matches!(serves, Some((_, Role::Former))) => {
+                // a crash may have left its server
+                stop_unknown(creator, *id).await;
+                if kept_until.is_none_or(|until| until <= Timestamp::now()) {
+                    warm.discard(*id).await;
+                }
+            }
             Phase::Claimed if !claimed.contains(id) => {
                 warn!(instance = %id, "claimed by an unknown database: left alone");
             }
@@ -341,12 +368,12 @@ async fn start_actors(creator: &Creator, databases: Vec<DatabaseRow>) -> Result<
             (row.state, row.reason) = (State::Failed, reason);
         }
         let baseline = context.baseline;
-        let meter = match meters.remove(&row.instance) {
+        let meter = match meters.remove(&row.origin) {
             Some((mark, spent)) => {
                 let found = (mark, (now.month(), spent));
-                Meter::resumed(row.name.clone(), row.instance, baseline, found, now)
+                Meter::resumed(row.name.clone(), row.origin, baseline, found, now)
             }
-            None => Meter::new(row.name.clone(), row.instance, baseline, now),
+            None => Meter::new(row.name.clone(), row.origin, baseline, now),
         };
         if row.state == State::Creating {
             remove_half_made(creator, &row).await;
@@ -367,6 +394,7 @@ async fn remove_half_made(creator: &Creator, row: &DatabaseRow) {
         Change::Gone {
             name: row.name.clone(),
             instance: row.instance,
+            origin: row.origin,
         },
         Change::Instance {
             id: row.instance,
@@ -406,6 +434,7 @@ fn spawn_background(creator: &Creator, instances: Vec<InstanceId>) {
     let understudies = Arc::clone(&creator.understudies);
     let until = ends();
     tasks.spawn(async move { understudies.want_all(&until, of).await });
+    tasks.spawn(moves::expiry::watch(creator.clone()));
     tasks.spawn(Arc::clone(storage).watch(ends()));
     tasks.spawn(branches::expiry::watch(
         Arc::clone(registry),

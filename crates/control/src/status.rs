@@ -10,6 +10,9 @@ use dormouse_types::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::moves::MoveStatus;
+use crate::replicas::ReplicaStatus;
+
 /// A new database.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Created {
@@ -110,6 +113,12 @@ pub struct Status {
     pub branch: Option<BranchOf>,
     /// Why it is in this state.
     pub last_reason: String,
+    /// The servers that follow its primary.
+    #[serde(default)]
+    pub followers: Vec<ReplicaStatus>,
+    /// Its move to another instance, while one is under way.
+    #[serde(default)]
+    pub moving: Option<MoveStatus>,
 }
 
 /// Servers that answer in place of those of sleeping databases.

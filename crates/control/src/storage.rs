@@ -111,7 +111,7 @@ impl Storage {
         if self.full_roots.is_empty() {
             return None;
         }
-        let place = self.parts.host.driver.place(database.instance)?;
+        let place = self.parts.host.driver.place(database.seat())?;
         self.full_roots.of(&place.root?)
     }
 
@@ -165,7 +165,7 @@ impl Storage {
         let host = &self.parts.host;
         let at = now();
         let carried = self.parts.doors.carried(&database.name);
-        let measured = within(host.deadlines.ask, host.driver.storage(database.instance)).await;
+        let measured = within(host.deadlines.ask, host.driver.storage(database.seat())).await;
         let used = match measured {
             Ok(used) => Some(used),
             Err(error) => {

@@ -200,6 +200,7 @@ impl Understudies {
             prepared.map_err(|error| failed("making an understudy", error.to_string()))?;
         let target = Target {
             instance: server.instance,
+            origin: server.origin,
             generation: u64::from(server.instance.0),
             endpoint: server.endpoint.clone(),
             pooling: Pooling::default(),

@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
 use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
 use dormouse_types::{
-    Bytes, Carry, Cron, DatabaseName, Delay, Keep, Money, Month, NamesOrOff, Networks, Pooling,
-    Timetable, UnitRange,
+    Bytes, Carry, CommitDurability, Cron, DatabaseName, Delay, Keep, Money, Month, NamesOrOff,
+    Networks, Pooling, Reads, ReplicaCount, Timetable, UnitRange,
 };
 
 pub(crate) mod user;
@@ -128,6 +128,8 @@ settings and the time at which it is dropped. Asks for the branch's name unless 
 Example:
   dormouse reset shop-test --yes")]
     Reset(DropArgs),
+    /// Move a database to another instance while it serves
+    Move(MoveArgs),
     /// Change the settings of a database
     Set(SetArgs),
     /// List the databases
@@ -346,6 +348,34 @@ pub(crate) struct BranchArgs {
     pub(crate) at: Option<String>,
 }
 
+/// `move`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A copy of the files follows the database until it has everything. Then statements wait for a moment,
+the copy takes over, and sessions go on there. Sessions that cannot be carried (temporary tables,
+locks), open transactions and statements that run put the switch off, for ten minutes at most; the
+progress names them. A database that sleeps is not woken. If the database keeps no history, its
+server is restarted first, so that it keeps a log for the copy.
+
+Until the switch, the move can be cancelled, and nothing has changed if it fails.
+
+Examples:
+  dormouse move shop
+  dormouse move shop --keep 1d
+  dormouse move shop --cancel")]
+pub(crate) struct MoveArgs {
+    /// Name of the database
+    pub(crate) name: DatabaseName,
+
+    /// Keep the files from which it moves for this long: 12h, 7d
+    #[arg(long, value_name = "D")]
+    pub(crate) keep: Option<Delay>,
+
+    /// Cancel the move that is under way
+    #[arg(long, conflicts_with_all = ["keep"])]
+    pub(crate) cancel: bool,
+}
+
 /// `set`
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -401,6 +431,19 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "BOOL")]
     history: Option<bool>,
 
+    /// Number of servers that follow it, 0 to 3, for reads and for the loss of its server; a change from or to 0
+    /// restarts its server if it keeps no history
+    #[arg(long, value_name = "N")]
+    replicas: Option<ReplicaCount>,
+
+    /// Where statements run that only read: primary, replica (if one is not behind), any
+    #[arg(long, value_name = "WHERE")]
+    reads: Option<Reads>,
+
+    /// When a commit is acknowledged: local (it is on the primary's disk), replica (a replica has it, too)
+    #[arg(long, value_name = "WHEN")]
+    durability: Option<CommitDurability>,
+
     /// Maximum disk space of its files (20GiB), above which it is read-only; or none
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     storage_quota: Option<Cap<Bytes>>,
@@ -443,6 +486,9 @@ impl From<SettingsArgs> for SettingsPatch {
             keep_awake,
             prewake,
             history,
+            replicas,
+            reads,
+            durability,
             storage_quota,
             spend_limit,
             backup,
@@ -460,6 +506,9 @@ impl From<SettingsArgs> for SettingsPatch {
             keep_awake,
             prewake,
             history,
+            replicas,
+            reads,
+            durability,
             storage_quota,
             spend_limit,
             backup,

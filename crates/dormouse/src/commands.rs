@@ -30,6 +30,7 @@ mod history;
 pub(crate) mod import;
 pub(crate) mod keys;
 mod record;
+mod relocate;
 pub(crate) mod simulate;
 mod token;
 pub(crate) mod transfer;
@@ -60,6 +61,7 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
                 let made = client.reset(&args.name).await.map_err(told)?;
                 output.result(&made, |colours| branch::shown(&made, colours))
             }
+            Command::Move(args) => relocate::run(&client, args, output).await,
             Command::Set(args) => set(&client, args, output).await,
             Command::Ls => {
                 let all = client.databases().await.map_err(told)?;

@@ -138,6 +138,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("keep awake", d.keep_awake.to_string()),
         ("prewake", if d.prewake { "on" } else { "off" }.to_owned()),
         ("history", if d.history { "on" } else { "off" }.to_owned()),
+        ("replicas", replicas(d)),
         ("storage quota", or_none(d.storage_quota.map(size))),
         (
             "spend limit",
@@ -174,6 +175,27 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
     rows.iter()
         .map(|(key, value)| format!("{key:<15}  {value}\n"))
         .collect()
+}
+
+/// The replicas, and what they are for.
+fn replicas(d: &Database) -> String {
+    match d.replicas.get() {
+        0 => "none".to_owned(),
+        count => {
+            let each = d.followers.iter().map(|one| {
+                let behind = one.behind_s.filter(|s| *s > 0);
+                let behind = behind.map_or(String::new(), |s| format!(", {s} s behind"));
+                format!(
+                    "; instance {}: {}{behind}",
+                    one.instance,
+                    one.doing.as_str()
+                )
+            });
+            let each: String = each.collect();
+            let (reads, commits) = (d.reads, d.durability);
+            format!("{count}, reads: {reads}, commits wait for: {commits}{each}")
+        }
+    }
 }
 
 /// Where a branch came from.

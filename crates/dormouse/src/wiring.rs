@@ -389,6 +389,10 @@ impl Doors for Steering {
         self.0.drain(database, deadline).await
     }
 
+    async fn drain_transactions(&self, database: &DatabaseName, deadline: Duration) -> bool {
+        self.0.drain_transactions(database, deadline).await
+    }
+
     fn end_running(&self, database: &DatabaseName) {
         self.0.end_running(database);
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_driver::{
     Copied, CopyOptions, Desired, Driver, Error, Fill, History, Layer, Log, Observed, Offer, Place,
-    Quiesce, Run,
+    Quiesce, Run, Upstream,
 };
 use dormouse_engine::admin::system_tables::SystemTables;
 use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret};
-use dormouse_types::{Bytes, Incarnation, InstanceId, Series};
+use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Series};
 use tracing::warn;
 
 use crate::cgroup::{Capabilities, CgroupMode, Cgroups};
@@ -31,6 +31,7 @@ mod roots;
 mod servers;
 mod tool;
 mod upgrade;
+mod upstream;
 
 use instance::{ChangeLock, Instance, Running};
 use roots::Roots;
@@ -510,6 +511,27 @@ impl Driver for LocalDriver {
             doing: "listing the instances".to_owned(),
             source,
         })
+    }
+
+    async fn feed(
+        &self,
+        id: InstanceId,
+        source: InstanceId,
+        endpoint: &Endpoint,
+    ) -> Result<Upstream, Error> {
+        let instance = self.shared.find(id)?;
+        let lock = instance.lock().await;
+        let port = instance::upstream(&self.shared, id, &instance)?;
+        let fed = port.feed(id, (source, endpoint), &self.shared.config.secret);
+        drop(lock);
+        fed
+    }
+
+    async fn kill(&self, id: InstanceId) -> Result<(), Error> {
+        let instance = self.shared.find(id)?;
+        instance.interrupt();
+        let _lock = instance.lock().await;
+        instance::kill(&self.shared, id, &instance).await
     }
 
     async fn ended(&self, id: InstanceId, incarnation: Incarnation) {

@@ -26,6 +26,7 @@ pub(crate) mod layers;
 mod limits;
 
 use calls::{Filters, Use};
+pub(crate) use files::Ports;
 use image::Image;
 use layers::{Kind, missing, present};
 use limits::limits;
@@ -150,14 +151,15 @@ impl Sandbox {
         }
     }
 
-    /// The sandbox of one server; with a port it may listen on that. `plugins` is its own directory of plugins.
+    /// The sandbox of one server, which may use these ports. `plugins` is its own directory of plugins.
     pub(crate) fn confinement(
         &self,
         layout: &Layout,
-        port: Option<u16>,
+        ports: Ports,
         plugins: Option<&Path>,
     ) -> io::Result<Confinement> {
-        let network = self.network(self.network && port.is_none());
+        let Ports { own, upstream } = ports;
+        let network = self.network(self.network && own.is_none() && upstream.is_none());
         let own_counts =
             matches!(self.owners, Owners::Each(_)) || matches!(network, Network::OwnAsUser(..));
         let mut confinement = Confinement {
@@ -169,9 +171,14 @@ impl Sandbox {
             return Ok(confinement);
         };
         if self.landlock {
-            confinement.rules = files::ruleset(layout, image, port, plugins)?;
+            confinement.rules = files::ruleset(layout, image, ports, plugins)?;
         }
-        confinement.filters.clone_from(&self.filters.0);
+        confinement.filters = match upstream {
+            Some(_) if !self.filters.0.is_empty() => {
+                Filters::compile(Use::Follower, self.secret)?.0
+            }
+            _ => self.filters.0.clone(),
+        };
         confinement.exec = Some(Exec {
             program: image.program.clone(),
             arguments: image.arguments(&layout.config())?,
@@ -327,10 +334,13 @@ impl Sandbox {
     fn with_rules(&self, root: &Path, transport: Transport) -> io::Result<Confinement> {
         let layout = Layout::new(root.join("0")).map_err(io::Error::other)?;
         // any port but 0, on which the trial listens
-        let port = (transport == Transport::Tcp).then_some(1);
+        let ports = Ports {
+            own: (transport == Transport::Tcp).then_some(1),
+            upstream: None,
+        };
         let image = self.image.as_ref().ok_or(io::ErrorKind::NotFound)?;
         Ok(Confinement {
-            rules: files::ruleset(&layout, image, port, None)?,
+            rules: files::ruleset(&layout, image, ports, None)?,
             ..Confinement::default()
         })
     }

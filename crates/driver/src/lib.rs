@@ -10,6 +10,7 @@
 //!
 //! Called by `control` only.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,9 @@ pub enum History {
     Off,
     /// It keeps its own.
     On,
+    /// It keeps its own, and follows another server: it takes no changes but from that one ([`Driver::feed`]). It begins
+    /// with a log of its own at the first start after a clean stop.
+    Follow,
     /// It applies those that its files have for that, by order; it keeps none. No start of another kind leaves them.
     Replay,
 }
@@ -134,6 +138,15 @@ pub struct Copied {
     pub frozen: Duration,
     /// Whether the copy shares its blocks with the source, and takes space only for what changes.
     pub shared: bool,
+}
+
+/// Where a follower reaches the server that it follows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The address, which its server may use.
+    pub address: SocketAddr,
+    /// The password; the user is `dormouse`.
+    pub password: String,
 }
 
 /// Writes the files of an instance to a directory. It may block.
@@ -274,6 +287,28 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Every instance that has files, on disks that are not there too.
     async fn list(&self) -> Result<Vec<InstanceId>, Error>;
+
+    /// Lets a server that runs with [`History::Follow`] reach the server of the instance `source` at this endpoint, and no
+    /// other one any more. It lasts as long as the driver and the server do.
+    async fn feed(
+        &self,
+        id: InstanceId,
+        _source: InstanceId,
+        _endpoint: &Endpoint,
+    ) -> Result<Upstream, Error> {
+        Err(Error::Machine {
+            doing: format!("feeding instance {id}"),
+            source: std::io::ErrorKind::Unsupported.into(),
+        })
+    }
+
+    /// Kills the process, if there is one. The files stay as a crash leaves them.
+    async fn kill(&self, id: InstanceId) -> Result<(), Error> {
+        Err(Error::Machine {
+            doing: format!("killing instance {id}"),
+            source: std::io::ErrorKind::Unsupported.into(),
+        })
+    }
 
     /// Waits for the end of this run of an instance's server; returns at once if it has ended.
     async fn ended(&self, id: InstanceId, incarnation: Incarnation);

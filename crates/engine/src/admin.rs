@@ -27,6 +27,7 @@ mod buffer_pool;
 pub mod check;
 pub mod encryption;
 mod events;
+pub mod follow;
 mod harden;
 mod manage;
 mod memory_tables;
@@ -315,6 +316,11 @@ impl Admin {
     /// The server as an understudy.
     pub fn understudy(&mut self) -> understudy::Understudy<'_> {
         understudy::Understudy(self)
+    }
+
+    /// The server as one that follows another one.
+    pub fn follow(&mut self) -> follow::Follow<'_> {
+        follow::Follow(self)
     }
 
     /// Logs that a server is to apply.

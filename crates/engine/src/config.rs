@@ -191,6 +191,9 @@ pub fn render(
     for (name, value) in history::replay_settings(layout) {
         set(name, value);
     }
+    for (name, value) in history::follow_settings(layout) {
+        set(name, value);
+    }
     let maintenance = layout.maintenance();
     if maintenance.is_file() {
         set("skip-grant-tables", "ON");

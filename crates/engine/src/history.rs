@@ -34,6 +34,9 @@ pub const REPLAY: &str = "replay";
 /// Name of the list of the files in [`Layout::replay`].
 pub const REPLAY_INDEX: &str = "log.index";
 
+/// Name of [`Layout::relay`].
+pub const RELAY: &str = "relay";
+
 /// Most that is read of the file with the timeline's name.
 const NAME: u64 = 256;
 
@@ -47,14 +50,17 @@ pub struct History {
 }
 
 impl History {
-    /// The log with this base. Its server's id is the second in which it was begun: a GTID then names one transaction
-    /// among those of all timelines of a database.
+    /// The log with this base. Its server's id is the second in which it was begun, mixed with the instance's: a GTID
+    /// then names one transaction among those of all timelines of a database, and no two servers that follow the same
+    /// one have the same id.
     fn of(base: String) -> Self {
-        let second = base
-            .rsplit_once('-')
-            .and_then(|(_, second)| second.parse().ok());
+        /// Odd, so that no two instances give the same.
+        const MIX: u32 = 0x9e37_79b1;
+        let parts = base.rsplit_once('-');
+        let parts = parts.and_then(|(id, second)| Some((id.parse().ok()?, second.parse().ok()?)));
+        let mixed = parts.map_or(1, |(id, second): (u32, u32)| id.wrapping_mul(MIX) ^ second);
         Self {
-            server: second.unwrap_or(1u32).max(1),
+            server: mixed.max(1),
             base,
         }
     }
@@ -101,6 +107,31 @@ pub(crate) fn replay_settings(layout: &Layout) -> Vec<(&'static str, &'static st
     all
 }
 
+/// Settings of a server that follows another one. It keeps a log of its own, with the transactions of the other one, so
+/// that servers can follow it when it has been promoted.
+pub(crate) fn follow_settings(layout: &Layout) -> Vec<(&'static str, &'static str)> {
+    if !layout.relay().is_dir() {
+        return Vec::new();
+    }
+    vec![
+        ("relay-log", "../relay/log"),
+        ("relay-log-index", "../relay/log.index"),
+        ("relay-log-info-file", "../relay/relay-log.info"),
+        ("master-info-file", "../relay/master.info"),
+        // after a crash it asks again for what it has not applied
+        ("relay-log-recovery", "ON"),
+        ("skip-slave-start", "ON"),
+        ("log-slave-updates", "ON"),
+        // a transaction of its own would end the following, instead of being overlooked
+        ("gtid-strict-mode", "ON"),
+        ("slave-parallel-threads", "4"),
+        ("slave-parallel-mode", "optimistic"),
+        // nothing but the log may change the data
+        ("read-only", "ON"),
+        ("event-scheduler", "OFF"),
+    ]
+}
+
 /// What a start does with binary logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
@@ -108,6 +139,8 @@ pub enum Wanted {
     Off,
     /// One is kept.
     On,
+    /// One is kept, and another server is followed.
+    Follow,
     /// The files of [`Layout::replay`] are applied; none is kept.
     Replay,
 }
@@ -128,7 +161,12 @@ pub fn prepare(
     if wanted != Wanted::Replay {
         if_there(fs::remove_dir_all(layout.replay()))?;
     }
-    let wanted = wanted == Wanted::On;
+    match wanted {
+        Wanted::Follow if !layout.relay().is_dir() => make(&layout.relay(), owner)?,
+        Wanted::Follow => {}
+        _ => if_there(fs::remove_dir_all(layout.relay()))?,
+    }
+    let wanted = matches!(wanted, Wanted::On | Wanted::Follow);
     let there = base(layout.root())?;
     if let Some(base) = &there
         && (!is_closed(&logs, base)? || (wanted && own(layout)?.as_ref() == Some(base)))
@@ -146,10 +184,7 @@ pub fn prepare(
         return Ok(None);
     }
     let base = format!("{id}-{now}");
-    DirBuilder::new().mode(0o700).create(&logs)?;
-    if let Some(Owner { uid, gid }) = owner {
-        chown(&logs, Some(uid), Some(gid))?;
-    }
+    make(&logs, owner)?;
     // the list of files first, though empty, so that a crash leaves a log that is begun, or none
     let mut index = new_file(&logs.join(format!("{base}{INDEX}")))?;
     if let Some(Owner { uid, gid }) = owner {
@@ -229,6 +264,15 @@ fn is_closed(logs: &Path, base: &str) -> io::Result<bool> {
     file.take(64).read_to_end(&mut begin)?;
     // one that was not written to the end of its first event was never used
     Ok(begin.get(FLAGS_AT).is_none_or(|flags| flags & 1 == 0))
+}
+
+/// Makes a directory of the server's user.
+fn make(dir: &Path, owner: Option<Owner>) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(dir)?;
+    match owner {
+        Some(Owner { uid, gid }) => chown(dir, Some(uid), Some(gid)),
+        None => Ok(()),
+    }
 }
 
 fn new_file(path: &Path) -> io::Result<File> {

@@ -76,6 +76,12 @@ impl Layout {
         self.root.join(crate::history::REPLAY)
     }
 
+    /// Logs of the server that this one follows ([`history`](crate::history)); absent if it follows none.
+    #[must_use]
+    pub fn relay(&self) -> PathBuf {
+        self.root.join(crate::history::RELAY)
+    }
+
     /// The server's error log.
     #[must_use]
     pub fn error_log(&self) -> PathBuf {
@@ -142,6 +148,12 @@ impl Layout {
     #[must_use]
     pub fn timeline(&self) -> PathBuf {
         self.beside(".timeline")
+    }
+
+    /// File with the port of the machine at which a follower reaches the server that it follows, beside the directory.
+    #[must_use]
+    pub fn upstream(&self) -> PathBuf {
+        self.beside(".upstream")
     }
 
     /// File that says which restrictions the last process has, beside the directory.

@@ -107,6 +107,7 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Server::Running => {}
     }
     match seen.order {
+        Some(Order::Move) => return ordered(Verb::Move),
         Some(Order::Suspend | Order::Park | Order::ParkAndLose) if seen.agenda.keep_awake => {
             return kept_awake();
         }
@@ -175,7 +176,7 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         return Plan::act(Verb::Thaw, Cause::StartUp, reason);
     }
     match seen.order {
-        Some(Order::Wake) => return ordered(Verb::Thaw),
+        Some(Order::Wake | Order::Move) => return ordered(Verb::Thaw),
         Some(_) if park_ordered && seen.agenda.keep_awake => return kept_awake(),
         Some(_) if park_ordered => return ordered(Verb::Park),
         _ => {}
@@ -211,6 +212,7 @@ fn parked(seen: &Observed, now: Instant) -> Plan {
         Server::Stopped if seen.door == Door::Refusing && !seen.barred => {
             Plan::act(Verb::Rearm, Cause::Limit, "it may be used again")
         }
+        Server::Stopped if seen.order == Some(Order::Move) => ordered(Verb::Move),
         Server::Stopped => start(seen, now).unwrap_or_else(|| Plan::wait(next_schedule(seen, now))),
         Server::Running => settle(seen, State::Active),
         Server::Frozen => settle(seen, State::Suspended),
@@ -225,6 +227,7 @@ fn failed(seen: &Observed, now: Instant) -> Plan {
     }
     match seen.order {
         Some(Order::Wake) => return ordered(Verb::Start),
+        Some(Order::Move) => return ordered(Verb::Move),
         Some(Order::Suspend | Order::Park | Order::ParkAndLose) => {
             return Plan::act(Verb::Refuse, Cause::Operator, UNABLE);
         }

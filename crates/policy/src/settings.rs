@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use dormouse_types::{
-    Access, Backups, Bytes, Carry, Cron, Delay, Keep, Money, NamesOrOff, Networks, OnDemand,
-    Pooling, Timetable, UnitRange,
+    Access, Backups, Bytes, Carry, CommitDurability, Cron, Delay, Keep, Money, NamesOrOff,
+    Networks, OnDemand, Pooling, Reads, ReplicaCount, Timetable, UnitRange,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,15 @@ pub struct SettingsPatch {
     /// Whether it keeps its history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<bool>,
+    /// Number of servers that follow its primary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<ReplicaCount>,
+    /// Where statements run that only read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reads: Option<Reads>,
+    /// When a commit is acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<CommitDurability>,
     /// Maximum disk space of its files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_quota: Option<Cap<Bytes>>,
@@ -75,6 +84,9 @@ impl SettingsPatch {
             keep_awake: self.keep_awake.unwrap_or(spec.keep_awake),
             prewake: self.prewake.unwrap_or(spec.prewake),
             history: self.history.unwrap_or(spec.history),
+            replicas: self.replicas.unwrap_or(spec.replicas),
+            reads: self.reads.unwrap_or(spec.reads),
+            durability: self.durability.unwrap_or(spec.durability),
             storage_quota: self.storage_quota.map_or(spec.storage_quota, |cap| cap.0),
             spend_limit: self.spend_limit.map_or(spec.spend_limit, |cap| cap.0),
             access: Access {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use dormouse_types::{
-    Access, Backups, Bytes, Carry, Delay, Money, OnDemand, Pooling, Timetable, UnitRange, Units,
+    Access, Backups, Bytes, Carry, CommitDurability, Delay, Money, OnDemand, Pooling, Reads,
+    ReplicaCount, Timetable, UnitRange, Units,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,12 @@ pub struct Spec {
     pub prewake: bool,
     /// Whether its server keeps a binary log, which is archived: for recovery to a point in time.
     pub history: bool,
+    /// Number of servers that follow its primary.
+    pub replicas: ReplicaCount,
+    /// Where statements run that only read.
+    pub reads: Reads,
+    /// When a commit is acknowledged.
+    pub durability: CommitDurability,
     /// Maximum disk space of its files; `None`: no limit.
     pub storage_quota: Option<Bytes>,
     /// Maximum cost in a calendar month; `None`: no limit.
@@ -43,6 +50,14 @@ pub struct Spec {
     pub reserved: Option<String>,
 }
 
+impl Spec {
+    /// Whether its server keeps a binary log: for its history, or for replicas.
+    #[must_use]
+    pub fn keeps_log(&self) -> bool {
+        self.history || self.replicas.get() > 0
+    }
+}
+
 impl Default for Spec {
     fn default() -> Self {
         Self {
@@ -57,6 +72,9 @@ impl Default for Spec {
             keep_awake: Timetable::default(),
             prewake: false,
             history: false,
+            replicas: ReplicaCount::default(),
+            reads: Reads::default(),
+            durability: CommitDurability::default(),
             storage_quota: None,
             spend_limit: None,
             access: Access::default(),

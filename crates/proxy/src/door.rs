@@ -49,6 +49,9 @@ pub(crate) struct Door {
 /// statements of sessions that may hold a lock then get passes.
 const STUCK: Duration = Duration::from_millis(20);
 
+/// How often it is looked whether a session in a transaction has sent its next statement.
+const NEXT: Duration = Duration::from_millis(1);
+
 #[derive(Default)]
 struct Queue {
     target: Option<Arc<Target>>,
@@ -258,13 +261,6 @@ impl Door {
     /// again and returns `false`. A statement that waits for a lock can end, because each statement of a
     /// session that may hold the lock gets a pass meanwhile.
     pub(crate) async fn drain(self: &Arc<Self>, deadline: Duration) -> bool {
-        let target = {
-            let mut queue = self.queue();
-            let was_open = self.state.fetch_and(!OPEN, Ordering::AcqRel) & OPEN != 0;
-            let was_open = std::mem::take(&mut queue.opening) || was_open;
-            queue.refused = None;
-            queue.target.clone().filter(|_| was_open)
-        };
         let emptied = async {
             loop {
                 let empty = self.empty.notified();
@@ -278,6 +274,42 @@ impl Door {
                     self.let_in_lock_holders();
                 }
             }
+        };
+        self.close(deadline, emptied).await
+    }
+
+    /// The same, but also waits until no transaction is open: statements of sessions in one get passes until they have
+    /// ended it.
+    pub(crate) async fn drain_transactions(self: &Arc<Self>, deadline: Duration) -> bool {
+        let emptied = async {
+            loop {
+                let empty = self.empty.notified();
+                tokio::pin!(empty);
+                empty.as_mut().enable();
+                let running = self.state.load(Ordering::Acquire);
+                if running == 0 && self.transactions.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                self.closing.notify_waiters();
+                self.let_in_lock_holders();
+                let _ = tokio::time::timeout(NEXT, empty).await;
+            }
+        };
+        self.close(deadline, emptied).await
+    }
+
+    /// Gives no new passes, and waits for this; if that takes too long, opens it again and returns `false`.
+    async fn close(
+        self: &Arc<Self>,
+        deadline: Duration,
+        emptied: impl Future<Output = ()>,
+    ) -> bool {
+        let target = {
+            let mut queue = self.queue();
+            let was_open = self.state.fetch_and(!OPEN, Ordering::AcqRel) & OPEN != 0;
+            let was_open = std::mem::take(&mut queue.opening) || was_open;
+            queue.refused = None;
+            queue.target.clone().filter(|_| was_open)
         };
         if tokio::time::timeout(deadline, emptied).await.is_ok() {
             return true;

@@ -57,6 +57,14 @@ impl Proxy {
         }
     }
 
+    /// The same, but also waits until no transaction is open.
+    pub async fn drain_transactions(&self, database: &DatabaseName, deadline: Duration) -> bool {
+        match self.shared.directory.find(database) {
+            Some(database) => database.door.drain_transactions(deadline).await,
+            None => true,
+        }
+    }
+
     /// Ends the sessions whose statements are running, at once: their clients find the connection closed.
     pub fn end_running(&self, database: &DatabaseName) {
         let Some(database) = self.shared.directory.find(database) else {

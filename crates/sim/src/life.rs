@@ -113,6 +113,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
                     | Verb::Bar
                     | Verb::Rearm
                     | Verb::GiveUp
+                    | Verb::Move
                     | Verb::Drop
                     | Verb::Refuse,
                 ) => {

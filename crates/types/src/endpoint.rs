@@ -60,6 +60,8 @@ impl fmt::Debug for TlsIdentity {
 pub struct Target {
     /// The instance that serves the database.
     pub instance: InstanceId,
+    /// The instance that the database began with: the accounts have the credentials of that one.
+    pub origin: InstanceId,
     /// Number of the server process of this database; backends of an older one are dead.
     pub generation: u64,
     /// Address of its server.

@@ -176,7 +176,7 @@ async fn store(
         instance: database.instance,
         secret: creator.context.backups.vault()?.config().secret.reveal(),
         rights,
-        version: creator.context.host.version_of(database.instance),
+        version: creator.context.host.version_of(database.seat()),
         spec: database.spec(),
         branch: database.branch.as_deref().cloned(),
         keys,
@@ -248,7 +248,7 @@ async fn send(
 
 /// The keys of its files, if they are encrypted.
 async fn keys_of(creator: &Creator, database: &Database) -> Result<Option<PlainRing>, Error> {
-    let id = database.instance;
+    let id = database.seat();
     let keys = with_keys(&creator.context.host.keys, move |keys| keys.reveal(id)).await;
     keys.map_err(|error| Error::Machine {
         doing: format!(

@@ -27,7 +27,7 @@ pub(super) struct Manifests {
 
 const ENDING: &str = "database";
 
-const QUERY: &str = "SELECT d.name, i.version, i.rights, d.spec, d.branch FROM databases d \
+const QUERY: &str = "SELECT d.name, i.version, i.rights, d.spec, d.branch, d.origin FROM databases d \
                      JOIN instances i ON i.database = d.name AND i.role = 'primary' WHERE i.id = ?1";
 
 impl Manifests {
@@ -41,6 +41,9 @@ impl Manifests {
     /// Removes the files of databases that these changes remove.
     pub(super) fn before(&self, changes: &[Change]) {
         for change in changes {
+            if let Change::Moved(moved) = change {
+                self.remove(moved.from);
+            }
             let (Change::Gone { instance: id, .. }
             | Change::Vacate { instance: id, .. }
             | Change::InstanceGone(id)
@@ -52,12 +55,16 @@ impl Manifests {
             else {
                 continue;
             };
-            match fs::remove_file(self.path(*id)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    warn!(instance = %id, %error, "cannot remove the file with its name and settings");
-                }
-                _ => {}
+            self.remove(*id);
+        }
+    }
+
+    fn remove(&self, id: InstanceId) {
+        match fs::remove_file(self.path(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                warn!(instance = %id, %error, "cannot remove the file with its name and settings");
             }
+            _ => {}
         }
     }
 
@@ -71,6 +78,7 @@ impl Manifests {
         for change in changes {
             match change {
                 Change::Claim(row) => touched.extend([row.instance]),
+                Change::Moved(moved) => touched.extend([moved.to]),
                 Change::Rights { instance, .. } => touched.extend([*instance]),
                 Change::Spec { name, .. } | Change::Rename { to: name, .. } => {
                     let id = connection
@@ -118,6 +126,7 @@ impl Manifests {
             rights: row.get(2)?,
             spec: json(row, 3)?,
             branch: branch.map(|_| json(row, 4)).transpose()?,
+            origin: row.get::<_, Option<u32>>(5)?.map(InstanceId),
         })
     }
 

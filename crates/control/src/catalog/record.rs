@@ -54,6 +54,8 @@ pub(crate) struct DatabaseRow {
     pub(crate) name: DatabaseName,
     /// Its primary instance.
     pub(crate) instance: InstanceId,
+    /// The instance that it began with: another one, if it has moved.
+    pub(crate) origin: InstanceId,
     pub(crate) spec: Arc<Spec>,
     pub(crate) state: State,
     pub(crate) since: Timestamp,
@@ -82,6 +84,8 @@ pub(crate) struct InstanceRow {
     pub(crate) version: String,
     /// The database that it serves, and its role.
     pub(crate) serves: Option<(DatabaseName, Role)>,
+    /// Of [`Role::Former`]: when it is removed.
+    pub(crate) kept_until: Option<Timestamp>,
     /// Its host.
     pub(crate) host: String,
     /// Version of the rights of the accounts in its files.
@@ -95,6 +99,10 @@ pub(crate) struct InstanceRow {
 pub(crate) enum Role {
     /// It takes the statements.
     Primary,
+    /// It follows the primary.
+    Replica,
+    /// It was the primary, and is kept for a while after a move.
+    Former,
 }
 
 /// What stands of a database beside the files of its instance.
@@ -111,6 +119,9 @@ pub(crate) struct Manifest {
     pub(crate) spec: Spec,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) branch: Option<Box<BranchOf>>,
+    /// The instance that it began with, if it has moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<InstanceId>,
 }
 
 /// Everything stored but the ledger.
@@ -128,6 +139,18 @@ pub(crate) struct Contents {
     pub(crate) manifests: Vec<(InstanceId, Manifest)>,
     /// The instances that are marked as nobody's, and the installation that has marked them.
     pub(crate) unclaimed: Vec<(InstanceId, i32)>,
+}
+
+/// A move of a database to another instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) name: DatabaseName,
+    /// The instance that it began with.
+    pub(crate) origin: InstanceId,
+    pub(crate) from: InstanceId,
+    pub(crate) to: InstanceId,
+    /// When the instance that it comes from is removed.
+    pub(crate) kept_until: Timestamp,
 }
 
 /// An entry of the ledger that is not written yet.
@@ -158,6 +181,14 @@ pub(crate) enum Change {
     },
     /// An instance was removed.
     InstanceGone(InstanceId),
+    /// An instance follows the primary of a database.
+    Replica {
+        name: DatabaseName,
+        instance: InstanceId,
+        rights: u8,
+    },
+    /// A database has moved to another instance, which was made for that.
+    Moved(Box<Moved>),
     /// A database is being made from this instance.
     Claim(Box<DatabaseRow>),
     /// A database entered a state or begins a transition; includes the data of its primary.
@@ -188,10 +219,12 @@ pub(crate) enum Change {
         used: Bytes,
         full: bool,
     },
-    /// A database and its instance were removed.
+    /// A database and its instances were removed.
     Gone {
         name: DatabaseName,
         instance: InstanceId,
+        /// The instance that it began with.
+        origin: InstanceId,
     },
     /// A database has another name.
     Rename {

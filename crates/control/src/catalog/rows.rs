@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use dormouse_engine::rights;
-use dormouse_types::{Bytes, InstanceId, Units};
+use dormouse_types::{Bytes, DatabaseName, InstanceId, Units};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::alike::{Models, Specs};
 use super::columns::{bad, incarnation, json, parsed, text, word};
 use super::endpoint;
-use super::record::{Change, Contents, DatabaseRow, InstanceRow, Noted, Phase, Role};
+use super::record::{Change, Contents, DatabaseRow, InstanceRow, Moved, Noted, Phase, Role};
 use super::tokens;
 use crate::instance::serving::Serving;
 
@@ -35,11 +35,13 @@ impl Phase {
 }
 
 impl Role {
-    const ALL: [Self; 1] = [Self::Primary];
+    const ALL: [Self; 3] = [Self::Primary, Self::Replica, Self::Former];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Primary => "primary",
+            Self::Replica => "replica",
+            Self::Former => "former",
         }
     }
 }
@@ -50,7 +52,8 @@ pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result
     let databases = connection
         .prepare(
             "SELECT d.name, i.id, d.spec, d.state, d.since, i.generation, d.reason, d.accounts, \
-             d.schemas, d.globals, d.fresh, d.variables, i.units, d.storage, d.full, d.events, i.rights, d.branch \
+             d.schemas, d.globals, d.fresh, d.variables, i.units, d.storage, d.full, d.events, i.rights, d.branch, \
+             coalesce(d.origin, i.id) \
              FROM databases d LEFT JOIN instances i ON i.database = d.name AND i.role = 'primary' \
              ORDER BY d.name",
         )?
@@ -58,8 +61,8 @@ pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result
         .collect::<Result<_, _>>()?;
     let instances = connection
         .prepare(
-            "SELECT id, phase, version, database, role, host, endpoint, incarnation, rights FROM instances \
-             ORDER BY id",
+            "SELECT id, phase, version, database, role, host, endpoint, incarnation, rights, kept_until \
+             FROM instances ORDER BY id",
         )?
         .query_map([], instance)?
         .collect::<Result<_, _>>()?;
@@ -90,6 +93,7 @@ fn database(row: &Row<'_>, models: &Models, specs: &mut Specs) -> rusqlite::Resu
     Ok(DatabaseRow {
         name: parsed(row, 0)?,
         instance: InstanceId(row.get(1)?),
+        origin: InstanceId(row.get(18)?),
         spec: specs.read(row.get(2)?).map_err(|e| bad(2, e.into()))?,
         state: parsed(row, 3)?,
         since: Timestamp::from_millisecond(row.get(4)?).map_err(|e| bad(4, e.into()))?,
@@ -118,11 +122,14 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
     });
     let endpoint = endpoint::read(row, 6)?;
     let serving = incarnation(row, 7)?.zip(endpoint);
+    let kept_until: Option<i64> = row.get(9)?;
+    let kept_until = kept_until.map(Timestamp::from_millisecond).transpose();
     Ok(InstanceRow {
         id: InstanceId(row.get(0)?),
         phase: word(row, 1, Phase::ALL, Phase::as_str)?,
         version: row.get(2)?,
         serves: serves.transpose()?,
+        kept_until: kept_until.map_err(|e| bad(9, e.into()))?,
         host: row.get(5)?,
         rights: row.get(8)?,
         serving: serving.map(|(incarnation, endpoint)| {
@@ -132,6 +139,24 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
             })
         }),
     })
+}
+
+/// The instances from which a database, or any, has moved, and which are kept no longer than this.
+pub(super) fn former(
+    connection: &Connection,
+    name: Option<&DatabaseName>,
+    until: Timestamp,
+) -> rusqlite::Result<Vec<InstanceId>> {
+    let role = Role::Former.as_str();
+    connection
+        .prepare_cached(
+            "SELECT id FROM instances WHERE role = ?1 AND kept_until <= ?2 AND (?3 IS NULL OR database = ?3)",
+        )?
+        .query_map(
+            params![role, until.as_millisecond(), name.map(DatabaseName::as_str)],
+            |row| row.get(0).map(InstanceId),
+        )?
+        .collect()
 }
 
 /// Adds an instance with a new id.
@@ -161,7 +186,9 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         Change::InstanceGone(id) => {
             for sql in [
                 "DELETE FROM instances WHERE id = ?1",
-                "DELETE FROM backups WHERE instance = ?1",
+                // those of a database that has moved are under the instance that it began with
+                "DELETE FROM backups WHERE instance = ?1 AND NOT EXISTS \
+                 (SELECT 1 FROM databases WHERE origin = ?1)",
             ] {
                 connection.prepare_cached(sql)?.execute([id.0])?;
             }
@@ -238,7 +265,29 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                 .prepare_cached("UPDATE databases SET storage = ?2, full = ?3 WHERE name = ?1")?
                 .execute(params![name.as_str(), used.0.cast_signed(), full])?;
         }
-        Change::Gone { name, instance } => {
+        Change::Replica {
+            name,
+            instance,
+            rights,
+        } => {
+            connection
+                .prepare_cached(
+                    "UPDATE instances SET phase = ?2, database = ?3, role = ?4, rights = ?5 WHERE id = ?1",
+                )?
+                .execute(params![
+                    instance.0,
+                    Phase::Claimed.as_str(),
+                    name.as_str(),
+                    Role::Replica.as_str(),
+                    rights
+                ])?;
+        }
+        Change::Moved(moved) => moves(connection, moved)?,
+        Change::Gone {
+            name,
+            instance,
+            origin,
+        } => {
             connection
                 .prepare_cached("DELETE FROM instances WHERE id = ?1 OR database = ?2")?
                 .execute(params![instance.0, name.as_str()])?;
@@ -247,7 +296,7 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                 .execute([name.as_str()])?;
             connection
                 .prepare_cached("DELETE FROM backups WHERE instance = ?1")?
-                .execute([instance.0])?;
+                .execute([origin.0])?;
             // they would be valid for a later database of this name
             tokens::remove_of(connection, name)?;
         }
@@ -255,8 +304,8 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             let (from, to) = (from.as_str(), to.as_str());
             for sql in [
                 "INSERT INTO databases (name, spec, state, since, reason, accounts, schemas, globals, variables, \
-                 events, fresh, storage, full, branch) SELECT ?2, spec, 'parked', since, reason, accounts, schemas, \
-                 globals, variables, events, fresh, storage, full, branch FROM databases WHERE name = ?1",
+                 events, fresh, storage, full, branch, origin) SELECT ?2, spec, 'parked', since, reason, accounts, schemas, \
+                 globals, variables, events, fresh, storage, full, branch, origin FROM databases WHERE name = ?1",
                 "UPDATE instances SET database = ?2 WHERE database = ?1",
             ] {
                 connection.prepare_cached(sql)?.execute([from, to])?;
@@ -268,9 +317,10 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         Change::Vacate { name, instance } => {
             connection
                 .prepare_cached(
-                    "UPDATE instances SET phase = ?2, database = NULL, role = NULL WHERE id = ?1",
+                    "UPDATE instances SET phase = ?2, database = NULL, role = NULL \
+                     WHERE id = ?1 OR database = ?3",
                 )?
-                .execute(params![instance.0, Phase::Removing.as_str()])?;
+                .execute(params![instance.0, Phase::Removing.as_str(), name.as_str()])?;
             connection
                 .prepare_cached("DELETE FROM databases WHERE name = ?1")?
                 .execute([name.as_str()])?;
@@ -286,12 +336,50 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
     Ok(())
 }
 
+/// Makes another instance the primary of a database; what the row of an instance says of the files, and of the generation of
+/// servers, goes with it.
+fn moves(connection: &Connection, moved: &Moved) -> rusqlite::Result<()> {
+    let Moved {
+        name,
+        origin,
+        from,
+        to,
+        kept_until,
+    } = moved;
+    connection
+        .prepare_cached("UPDATE instances SET role = ?2, kept_until = ?3 WHERE id = ?1")?
+        .execute(params![
+            from.0,
+            Role::Former.as_str(),
+            kept_until.as_millisecond()
+        ])?;
+    let promoted = connection
+        .prepare_cached(
+            "UPDATE instances SET phase = ?3, database = ?4, role = ?5, generation = f.generation, units = f.units, \
+             rights = f.rights FROM (SELECT generation, units, rights FROM instances WHERE id = ?2) f WHERE id = ?1",
+        )?
+        .execute(params![
+            to.0,
+            from.0,
+            Phase::Claimed.as_str(),
+            name.as_str(),
+            Role::Primary.as_str()
+        ])?;
+    if promoted != 1 {
+        return Err(rusqlite::Error::StatementChangedRows(promoted));
+    }
+    connection
+        .prepare_cached("UPDATE databases SET origin = ?2 WHERE name = ?1")?
+        .execute(params![name.as_str(), origin.0])
+        .map(drop)
+}
+
 fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO databases (name, spec, state, since, reason, accounts, schemas, globals, \
-             fresh, variables, storage, full, events, branch) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             fresh, variables, storage, full, events, branch, origin) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             row.name.as_str(),
@@ -307,7 +395,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
             row.storage.map(|bytes| bytes.0.cast_signed()),
             row.full,
             text(&row.noted.events)?,
-            row.branch.as_ref().map(text).transpose()?
+            row.branch.as_ref().map(text).transpose()?,
+            (row.origin != row.instance).then_some(row.origin.0)
         ])?;
     let claimed = connection
         .prepare_cached(

@@ -189,6 +189,11 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE ledger ADD COLUMN statement TEXT;
     ALTER TABLE ledger ADD COLUMN account TEXT;         -- USER@ADDRESS
 ",
+    "
+    -- a database moves to other instances; the one that it began with names it in backups, usage and credentials
+    ALTER TABLE databases ADD COLUMN origin INTEGER;    -- NULL: it has not moved
+    ALTER TABLE instances ADD COLUMN kept_until INTEGER;    -- of one that the database has left, in milliseconds since 1970
+",
 ];
 
 /// Why a catalog cannot be used.

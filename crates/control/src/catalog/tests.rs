@@ -32,6 +32,7 @@ fn name(text: &str) -> DatabaseName {
 
 fn row(text: &str, instance: InstanceId) -> DatabaseRow {
     DatabaseRow {
+        origin: instance,
         name: name(text),
         instance,
         spec: Arc::default(),
@@ -113,6 +114,7 @@ async fn it_reads_what_it_wrote() {
         Change::State {
             name: shop.name.clone(),
             instance: id,
+
             state: shop.state,
             since: shop.since,
             generation: shop.generation,
@@ -130,6 +132,7 @@ async fn it_reads_what_it_wrote() {
         phase: Phase::Claimed,
         version: "10.11".to_owned(),
         serves: Some((shop.name.clone(), Role::Primary)),
+        kept_until: None,
         host: "local".to_owned(),
         rights: rights::CURRENT,
         serving: Some(serving),
@@ -142,6 +145,7 @@ async fn it_reads_what_it_wrote() {
     let gone = vec![Change::Gone {
         name: shop.name,
         instance: id,
+        origin: id,
     }];
     drop(catalog);
     let (catalog, contents) = open(dir.path());

@@ -73,9 +73,13 @@ impl Marks {
     /// Removes the marks of instances that databases claim by these changes.
     pub(super) fn before(&self, changes: &[Change]) -> io::Result<()> {
         for change in changes {
-            if let Change::Claim(row) = change
-                && self.unmark(row.instance)?
-            {
+            let claimed = match change {
+                Change::Claim(row) => row.instance,
+                Change::Moved(moved) => moved.to,
+                Change::Replica { instance, .. } => *instance,
+                _ => continue,
+            };
+            if self.unmark(claimed)? {
                 fs::File::open(&self.dir)?.sync_all()?;
             }
         }

@@ -131,7 +131,7 @@ impl Actor {
     pub(crate) fn found(context: Arc<Context>, database: Arc<Database>) -> Box<Self> {
         let view = database.view();
         let host = Arc::clone(&context.host);
-        let instance = Instance::new(host, database.instance, view.units);
+        let instance = Instance::new(host, view.seat, view.units).of(database.instance);
         Self::new(context, database, instance)
     }
 
@@ -232,7 +232,8 @@ impl Actor {
 
     /// Starts the server.
     pub(super) async fn start_server(&mut self) -> Result<(), Unmet> {
-        self.instance.set_history(self.database.spec().history);
+        let keeps = self.database.spec().keeps_log() || self.database.moving().is_some();
+        self.instance.set_history(keeps);
         let done = self.instance.start().await;
         self.published(done)
     }
@@ -312,6 +313,7 @@ impl Actor {
         if let Some(serving) = view.serving.as_deref() {
             let target = Target {
                 instance: self.instance.id(),
+                origin: self.database.instance,
                 generation: view.generation,
                 endpoint: serving.endpoint.clone(),
                 pooling: self.database.spec().pooling,
@@ -349,7 +351,11 @@ impl Actor {
         let shut = if self.carries_through {
             let limit = self.context.host.deadlines.drain;
             let name = &self.database.name;
-            let mut shut = doors.drain(name, limit).await;
+            let moving = self.database.moving();
+            let mut shut = match moving {
+                Some(moving) => doors.drain_transactions(name, moving.patience()).await,
+                None => doors.drain(name, limit).await,
+            };
             if !shut && self.database.current_order(self.door) == Some(Order::ParkAndLose) {
                 doors.end_running(name);
                 shut = doors.drain(name, limit).await;

@@ -1,6 +1,6 @@
 //! Why a database cannot sleep: its statements.
 
-use dormouse_types::{Doing, SessionStatus};
+use dormouse_types::{Doing, Pin, SessionStatus};
 
 /// Why it cannot sleep now, with at most five of the sessions whose statements run. One whose client does not read its
 /// result is one of them.
@@ -18,6 +18,33 @@ pub(super) fn running(sessions: &[SessionStatus]) -> String {
             "a statement is running, or its client does not read the result ({}); park --force ends such sessions",
             named.join(", ")
         ),
+    }
+}
+
+/// Why it cannot move now, with at most five of the sessions whose statements run or whose transactions are open.
+pub(super) fn in_the_way(sessions: &[SessionStatus]) -> String {
+    let named = |what: &str, which: &dyn Fn(&&SessionStatus) -> bool| {
+        let mut named: Vec<String> = { sessions.iter() }
+            .filter(which)
+            .map(|one| one.id.to_string())
+            .collect();
+        let more = named.len().saturating_sub(5);
+        named.truncate(5);
+        match (named.is_empty(), more) {
+            (true, _) => None,
+            (false, 0) => Some(format!("{what} (sessions {})", named.join(", "))),
+            (false, more) => Some(format!(
+                "{what} (sessions {} and {more} more)",
+                named.join(", ")
+            )),
+        }
+    };
+    let open = named("transaction", &|one| one.pins.contains(&Pin::Transaction));
+    let running = named("a statement is running", &|one| one.doing == Doing::Running);
+    let both: Vec<String> = open.into_iter().chain(running).collect();
+    match both.is_empty() {
+        true => "a statement or a transaction has not ended".to_owned(),
+        false => both.join("; "),
     }
 }
 

@@ -23,6 +23,17 @@ const LEARN_FROM: usize = 10_000;
 
 /// What the clock requires now, and the reason in words.
 pub(super) fn agenda(actor: &Actor) -> (Agenda, String) {
+    if actor
+        .database
+        .moving()
+        .is_some_and(|moving| moving.keeps_awake())
+    {
+        let agenda = Agenda {
+            keep_awake: true,
+            ..Agenda::default()
+        };
+        return (agenda, "it is being moved".to_owned());
+    }
     let spec = actor.database.spec();
     let next_event = actor.database.view().noted.events.next;
     let habits = actor.habits.as_ref().filter(|_| spec.prewake);

@@ -8,8 +8,9 @@ use dormouse_types::{State, WokenBy};
 use tokio::sync::oneshot;
 
 use super::Database;
-use super::requests::{Demander, Heir, Inbox, Originator, Pending};
+use super::requests::{Demander, Heir, Inbox, Originator, Pending, Successor};
 use crate::error::Error;
+use crate::moves::progress::Candidate;
 use crate::principal::Principal;
 
 /// Maximum number of waiting orders of one database.
@@ -110,19 +111,39 @@ impl Database {
         heir: Heir,
         by: Principal,
     ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
-        self.queue(Order::Drop, by, Some(heir))
+        self.queue(Order::Drop, by, Some(Successor::Heir(heir)))
+    }
+
+    /// Queues the order to let another instance serve it.
+    pub(crate) fn order_move(
+        &self,
+        candidate: Arc<Candidate>,
+        by: Principal,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        self.queue(Order::Move, by, Some(Successor::Candidate(candidate)))
     }
 
     /// What takes its place, if that is the order to carry out now.
     pub(super) fn heir(&self) -> Option<Heir> {
-        self.inbox().orders.front()?.heir.clone()
+        match self.inbox().orders.front()?.successor.as_ref()? {
+            Successor::Heir(heir) => Some(heir.clone()),
+            Successor::Candidate(_) => None,
+        }
+    }
+
+    /// Which instance is to serve it, if that is the order to carry out now.
+    pub(super) fn candidate(&self) -> Option<Arc<Candidate>> {
+        match self.inbox().orders.front()?.successor.as_ref()? {
+            Successor::Candidate(candidate) => Some(Arc::clone(candidate)),
+            Successor::Heir(_) => None,
+        }
     }
 
     fn queue(
         &self,
         order: Order,
         by: Principal,
-        heir: Option<Heir>,
+        successor: Option<Successor>,
     ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         let (reply, answer) = oneshot::channel();
         {
@@ -141,7 +162,7 @@ impl Database {
             inbox.orders.push_back(Pending {
                 order,
                 by,
-                heir,
+                successor,
                 reply,
             });
         }
@@ -219,6 +240,7 @@ impl Database {
                 Order::Suspend,
                 Order::Park,
                 Order::ParkAndLose,
+                Order::Move,
                 Order::Drop,
             ],
             Err(refused),

@@ -84,6 +84,14 @@ async fn prepare(actor: &mut Actor, from: State) -> Result<Vec<String>, Hitch> {
     if let Some(reason) = notes::would_lose(actor) {
         return Ok(vec![reason]);
     }
+    if let Some(replicas) = actor.database.replicas() {
+        let host = &actor.context.host;
+        let position = within(host.deadlines.ask, async {
+            host.servers.logged(&actor.instance.server()?).await
+        });
+        let position = position.await.ok();
+        replicas.rest(position.as_deref()).await;
+    }
     actor.instance.disconnect().await;
     let release = actor.context.doors.release(&actor.database.name);
     let limit = actor.context.host.deadlines.capture;
@@ -163,7 +171,7 @@ async fn back_to(actor: &mut Actor, from: State, reason: &str) {
 }
 
 /// Vetoes as sentences, one per pin, with the sessions that have it.
-fn describe(vetoes: &[Veto]) -> Vec<String> {
+pub(super) fn describe(vetoes: &[Veto]) -> Vec<String> {
     let mut reasons: Vec<(VetoReason, Vec<u32>)> = Vec::new();
     for veto in vetoes {
         match reasons

@@ -5,6 +5,7 @@ use std::time::Instant;
 use dormouse_policy::Act;
 use dormouse_policy::lifecycle::{Door, Order};
 use dormouse_types::State;
+use jiff::Timestamp;
 use tracing::error;
 
 use super::actor::{Actor, Done};
@@ -51,6 +52,19 @@ pub(super) async fn remove(actor: &mut Actor, act: Act) -> Done {
 
 async fn erase(actor: &mut Actor, from: State, act: &Act, began: Instant) -> Result<(), Error> {
     let instance = actor.instance.id();
+    let name = actor.database.name.clone();
+    for id in actor
+        .context
+        .catalog
+        .former(Some(name), Timestamp::MAX)
+        .await?
+    {
+        let removed = actor.context.host.remove(id).await;
+        removed.map_err(|error| Error::Machine {
+            doing: format!("removing instance {id}, from which it moved"),
+            reason: error.to_string(),
+        })?;
+    }
     // what its server has used until now is the last to be counted
     actor.look().await;
     actor.instance.disconnect().await;
@@ -76,7 +90,11 @@ async fn erase(actor: &mut Actor, from: State, act: &Act, began: Instant) -> Res
         .write(
             Durability::Soon,
             vec![
-                Change::Gone { name, instance },
+                Change::Gone {
+                    name,
+                    instance,
+                    origin: actor.database.instance,
+                },
                 Change::Ledger(Box::new(entry)),
                 Change::Meter(actor.database.shared_meter()),
             ],

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::catalog::DatabaseRow;
 use crate::error::Error;
+use crate::moves::progress::Candidate;
 use crate::principal::Principal;
 
 /// Requests to the actor.
@@ -66,12 +67,21 @@ pub(crate) struct Heir {
     pub(crate) keep_as: Option<DatabaseName>,
 }
 
+/// What an order hands something on to.
+#[derive(Clone)]
+pub(super) enum Successor {
+    /// For [`Order::Drop`]: the database that gets its name.
+    Heir(Heir),
+    /// For [`Order::Move`]: the instance that serves it from then on.
+    Candidate(Arc<Candidate>),
+}
+
 /// An order, and the channel for its answer.
 pub(super) struct Pending {
     pub(super) order: Order,
     /// Who gave it.
     pub(super) by: Principal,
-    /// For [`Order::Drop`]: what takes its place.
-    pub(super) heir: Option<Heir>,
+    /// What takes its place, or that of its instance.
+    pub(super) successor: Option<Successor>,
     pub(super) reply: oneshot::Sender<Result<(), Error>>,
 }

@@ -10,7 +10,7 @@ use tracing::warn;
 use super::actor::{Actor, Done, PAUSE};
 use super::{rights, wake};
 use crate::instance::Unmet;
-use crate::time::now;
+use crate::time::{now, within};
 
 /// Sets the state and the door to match the server's process.
 pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
@@ -26,6 +26,7 @@ pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
             if let Err(unmet) = actor.start_server().await {
                 return not_serving(actor, unmet, began).await;
             }
+            unfence(actor).await;
             let lost = wake::restore_missing_globals(actor).await;
             actor.begin_intent();
             if let Err(error) = actor.write_intent().await {
@@ -48,6 +49,17 @@ pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
         actor.record(from, &act, began, None).await;
     }
     Done::Again
+}
+
+/// Takes away what the switch of a move has done to the primary before a crash.
+async fn unfence(actor: &Actor) {
+    let host = &actor.context.host;
+    let unfenced = within(host.deadlines.ask, async {
+        host.servers.unfence(&actor.instance.server()?).await
+    });
+    if let Err(error) = unfenced.await {
+        warn!(%error, "cannot see whether the server takes changes");
+    }
 }
 
 /// Handles a server that does not accept connections: stops its process, so that a new one can start. If the

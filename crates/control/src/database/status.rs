@@ -16,7 +16,7 @@ impl Database {
         spend: Option<Spend>,
     ) -> Status {
         let view = self.view();
-        let place = driver.place(self.instance).unwrap_or_default();
+        let place = driver.place(view.seat).unwrap_or_default();
         let activity = doors.activity(&self.name);
         Status {
             name: self.name.clone(),
@@ -25,9 +25,9 @@ impl Database {
             pid: view.incarnation().and_then(|i| driver.pid(i)),
             layers: view
                 .incarnation()
-                .map(|i| driver.layers(self.instance, i))
+                .map(|i| driver.layers(view.seat, i))
                 .unwrap_or_default(),
-            instance: self.instance,
+            instance: view.seat,
             root: place.root,
             series: place.series,
             generation: view.generation,
@@ -48,6 +48,8 @@ impl Database {
             encryption: None,
             spend,
             branch: self.branch.as_deref().cloned(),
+            followers: self.replicas().map(|all| all.status()).unwrap_or_default(),
+            moving: self.moving().map(|moving| moving.status()),
             last_reason: view.reason.as_ref().to_owned(),
         }
     }

@@ -13,7 +13,7 @@ use dormouse_types::Incarnation;
 use tracing::{Instrument, Span, debug, error_span, info};
 
 use super::actor::{Actor, Done, PAUSE};
-use super::{hours, park, remove, scale, settle, suspend, wake};
+use super::{hours, park, relocate, remove, scale, settle, suspend, wake};
 use crate::time::now;
 
 type End = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -164,6 +164,7 @@ async fn perform(actor: &mut Actor, mut act: Act) -> Done {
         Verb::Settle(state) => settle::settle(actor, state, act).await,
         Verb::Bar => wake::bar(actor, act).await,
         Verb::GiveUp => wake::give_up(actor, act).await,
+        Verb::Move => relocate::relocate(actor, act).await,
         Verb::Drop => remove::remove(actor, act).await,
         Verb::Refuse => Done::Refused(vec![act.reason.to_string()]),
         Verb::Rearm => {

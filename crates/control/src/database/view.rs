@@ -6,7 +6,7 @@ use std::time::Instant;
 use dormouse_policy::lifecycle::Notes;
 use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::Fill;
-use dormouse_types::{Bytes, Incarnation, State, Units};
+use dormouse_types::{Bytes, Incarnation, InstanceId, State, Units};
 use jiff::Timestamp;
 
 use crate::catalog::Noted;
@@ -16,6 +16,8 @@ use crate::status::Figures;
 /// The observed state of a database.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
+    /// The instance that serves it.
+    pub(crate) seat: InstanceId,
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,

@@ -66,7 +66,12 @@ pub(crate) async fn archive(
     let mut state = slot.lock().await;
     let dir = collected(creator, instance);
     let from = Timestamp::now();
-    let copied = creator.context.host.driver.copy_log(instance, &dir).await;
+    let copied = creator
+        .context
+        .host
+        .driver
+        .copy_log(database.seat(), &dir)
+        .await;
     let log = copied.map_err(|error| Error::Machine {
         doing: format!("reading the binary log of database '{}'", database.name),
         reason: error.to_string(),
@@ -185,7 +190,7 @@ async fn send_log(
 ) -> Result<BackupId, Error> {
     let mut labels = Labels::new(database.name.clone(), Timestamp::now());
     labels.instance = Some(database.instance);
-    labels.version = Some(creator.context.host.servers.version());
+    labels.version = Some(creator.context.host.version_of(database.seat()));
     labels
         .more
         .extend([creator.context.backups.vault()?.installation()]);
@@ -197,7 +202,7 @@ async fn send_log(
     ] {
         labels.more.insert(name.to_owned(), value);
     }
-    let id = database.instance;
+    let id = database.seat();
     let keys = with_keys(&creator.context.host.keys, move |keys| keys.reveal(id)).await;
     let keys = keys.map_err(|error| Error::Machine {
         doing: format!("reading the keys of database '{}'", database.name),

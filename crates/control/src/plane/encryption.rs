@@ -60,7 +60,7 @@ impl Plane {
     /// [`Error::NotFound`]; [`Error::Invalid`] without a master key; [`Error::Refused`] if the server cannot be
     /// restarted now: its next start has the key.
     pub async fn encrypt(&self, name: &DatabaseName) -> Result<Status, Error> {
-        let id = self.find(name)?.instance;
+        let id = self.find(name)?.seat();
         let given = with_keys(&self.context.host.keys, move |keys| keys.encrypt(id));
         let new = given.await;
         if new.map_err(|error| failed(&format!("encrypting database '{name}'"), error))? {
@@ -75,7 +75,7 @@ impl Plane {
     /// # Errors
     /// As [`Plane::encrypt`]; [`Error::Invalid`] if it is not encrypted, or an earlier rotation has not ended.
     pub async fn rotate_key(&self, name: &DatabaseName) -> Result<Status, Error> {
-        let id = self.find(name)?.instance;
+        let id = self.find(name)?.seat();
         let given = with_keys(&self.context.host.keys, move |keys| keys.rotate(id));
         let doing = format!("rotating the key of database '{name}'");
         given.await.map_err(|error| failed(&doing, error))?;
@@ -109,7 +109,7 @@ impl Plane {
         database: &Database,
     ) -> Result<Option<Encryption>, KeyError> {
         let host = &self.context.host;
-        let id = database.instance;
+        let id = database.seat();
         let Some(ring) = with_keys(&host.keys, move |keys| keys.status(id)).await? else {
             return Ok(None);
         };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +19,8 @@ use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
 use super::{
-    Converted, Origin, PoolHits, Progress, Replay, Server, ServerError, Servers, Snapshot,
+    Converted, EventStates, Following, Origin, PoolHits, Progress, Replay, Server, ServerError,
+    Servers, Snapshot,
 };
 
 /// Time limit for a resize of the buffer pool. Callers have their own deadlines; this ends a resize whose
@@ -54,7 +56,7 @@ impl AdminServers {
     }
 
     async fn connect(&self, server: &Server) -> Result<Admin, AdminError> {
-        Admin::connect(&server.endpoint, &self.secret, server.instance).await
+        Admin::connect(&server.endpoint, &self.secret, server.origin).await
     }
 
     /// Held while accounts of a server are changed.
@@ -213,7 +215,7 @@ impl Servers for AdminServers {
         replay: &Replay,
     ) -> Result<(), ServerError> {
         let secret = origin.secret.as_ref().unwrap_or(&self.secret);
-        let mut admin = Admin::connect(&server.endpoint, secret, server.instance).await?;
+        let mut admin = Admin::connect(&server.endpoint, secret, server.origin).await?;
         let mut events = admin.replay().events().await?;
         for (schema, text) in &replay.definitions {
             events.follow(schema, text);
@@ -226,6 +228,76 @@ impl Servers for AdminServers {
             ReplayError::Admin(error) => error.into(),
             other => ServerError::Refused(other.to_string()),
         })
+    }
+
+    async fn keeps_log(&self, server: &Server) -> Result<bool, ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.query("SELECT @@GLOBAL.log_bin").await?.text(0, 0) == "1")
+    }
+
+    async fn logged(&self, server: &Server) -> Result<String, ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().logged().await?)
+    }
+
+    async fn begin_to_follow(&self, server: &Server, position: &str) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().begin_at(position).await?)
+    }
+
+    async fn follow(
+        &self,
+        server: &Server,
+        address: SocketAddr,
+        password: &str,
+    ) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().start(address, password).await?)
+    }
+
+    async fn following(&self, server: &Server) -> Result<Following, ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().progress().await?)
+    }
+
+    async fn reaches(
+        &self,
+        server: &Server,
+        position: &str,
+        limit: Duration,
+    ) -> Result<bool, ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().reaches(position, limit).await?)
+    }
+
+    async fn wait_for_replica(&self, server: &Server, waits: bool) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().wait_for_follower(waits).await?)
+    }
+
+    async fn purge_own_log(&self, server: &Server) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().purge_own_log().await?)
+    }
+
+    async fn events(&self, server: &Server) -> Result<EventStates, ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().events().await?)
+    }
+
+    async fn fence(&self, server: &Server) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().fence().await?)
+    }
+
+    async fn unfence(&self, server: &Server) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().unfence().await?)
+    }
+
+    async fn promote(&self, server: &Server, events: &EventStates) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().promote(events).await?)
     }
 
     async fn purge_log(&self, server: &Server, to: &str) -> Result<(), ServerError> {

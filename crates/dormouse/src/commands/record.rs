@@ -67,6 +67,9 @@ fn database(d: Database) -> Known {
             keep_awake: d.keep_awake,
             prewake: d.prewake,
             history: d.history,
+            replicas: d.replicas,
+            reads: d.reads,
+            durability: d.durability,
             storage_quota: d.storage_quota,
             spend_limit: d.spend_limit,
             access: Access {

@@ -12,6 +12,8 @@ fn at(text: &str) -> Timestamp {
 
 fn shop() -> Database {
     Database {
+        moving: None,
+        followers: Vec::new(),
         name: "shop".parse().unwrap(),
         state: State::Active,
         since: at("2026-01-01T00:00:00Z"),
@@ -43,6 +45,9 @@ fn shop() -> Database {
         carry: Carry::default(),
         keep_awake: "mon-fri 08:00-18:00".parse().unwrap(),
         prewake: false,
+        replicas: dormouse_types::ReplicaCount::default(),
+        reads: dormouse_types::Reads::default(),
+        durability: dormouse_types::CommitDurability::default(),
         history: false,
         reserved: false,
         storage_quota: Some(Bytes::mib(20 << 10)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_driver::{Check, Copied, CopyOptions, Error, Fill, Place, Quiesce};
-use dormouse_engine::{Layout, give};
+use dormouse_engine::{Layout, give, history};
 use dormouse_snapshot::{Copy, Damage, Error as CopyError, Stop, shares_blocks};
 use dormouse_types::{Bytes, InstanceId};
 use tracing::{debug, warn};
@@ -284,6 +284,7 @@ fn name(target: &Layout) -> io::Result<()> {
 pub(super) fn skips(path: &Path) -> bool {
     let text = path.to_str().unwrap_or_default();
     text == "tmp"
+        || text == history::RELAY
         || text == "error.log"
         || text == "mysqld.sock"
         || text == "data/ibtmp1"

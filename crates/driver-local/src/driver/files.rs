@@ -74,6 +74,7 @@ pub(super) fn remove(
     if_there(fs::remove_file(layout.key()))?;
     if_there(fs::remove_file(layout.client_authority()))?;
     if_there(fs::remove_file(layout.address()))?;
+    if_there(fs::remove_file(layout.upstream()))?;
     if_there(fs::remove_file(layout.maintenance()))?;
     if_there(fs::remove_file(layout.sandbox()))?;
     if_there(fs::remove_file(layout.timeline()))?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dormouse_driver::{Desired, Error, Observed, Run, Strain};
+use dormouse_driver::{Desired, Error, History, Observed, Run, Strain};
 use dormouse_engine::tls::Authority;
 use dormouse_engine::{attach, config, history};
 use dormouse_types::{Bytes, Endpoint, InstanceId, Series, Units};
@@ -16,11 +16,12 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use super::upstream::Port;
 use super::{Shared, blocking, files, key_error, logs};
 use crate::cgroup::{Cgroups, Figures, Group};
 use crate::key_pipe::KeyPipe;
 use crate::process::{Handle, from_outside};
-use crate::sandbox::layers;
+use crate::sandbox::{Ports, layers};
 use crate::spawn::{self, Lock, Start};
 use crate::watchdog::Watchdog;
 use crate::{endpoint, ready, scan};
@@ -98,6 +99,8 @@ pub(super) struct Running {
     child: Mutex<Option<Child>>,
     /// Whether it is frozen for a copy: nobody asked for that, so it is observed as running.
     copied: AtomicBool,
+    /// How it reaches the server that it follows.
+    upstream: Mutex<Option<Arc<Port>>>,
 }
 
 /// Progress of a start.
@@ -140,6 +143,7 @@ impl Running {
             spent: AtomicU64::new(0),
             child: Mutex::new(child),
             copied: AtomicBool::new(false),
+            upstream: Mutex::default(),
         }
     }
 
@@ -234,6 +238,10 @@ impl Running {
         Duration::from_nanos(nanos.max(before))
     }
 
+    fn upstream(&self) -> MutexGuard<'_, Option<Arc<Port>>> {
+        self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -313,6 +321,23 @@ impl Instance {
             }
         }
     }
+}
+
+/// How a running follower reaches the server that it follows.
+pub(super) fn upstream(
+    shared: &Shared,
+    id: InstanceId,
+    instance: &Instance,
+) -> Result<Arc<Port>, Error> {
+    let no_server = || doing(id, "feeding", io::ErrorKind::NotConnected.into());
+    let running = instance.process().ok_or_else(no_server)?;
+    let mut known = running.upstream();
+    if let Some(port) = &*known {
+        return Ok(Arc::clone(port));
+    }
+    let layout = shared.layout(id)?;
+    let port = Port::again(&layout).map_err(|e| doing(id, "feeding", e))?;
+    Ok(Arc::clone(known.insert(port)))
 }
 
 /// Starts or thaws the instance, and waits until it accepts connections.
@@ -524,6 +549,10 @@ fn start_blocking(
     let owner = shared.owners.of(id);
     let keys = shared.config.keys.for_start(id, installation);
     let keys = keys.map_err(|error| key_error(id, error))?;
+    let upstream = match history {
+        History::Follow => Some(Port::choose(&layout).map_err(starting)?),
+        _ => None,
+    };
     let configure = || {
         if !layout.series().exists() {
             // it is of a former version of Dormouse
@@ -552,7 +581,11 @@ fn start_blocking(
         files::forget_socket(&layout)?;
         // after the files, which it names
         let plugins = keys.as_ref().map(|keys| keys.plugin_dir.as_path());
-        sandbox.confinement(&layout, address.map(|address| address.port()), plugins)
+        let ports = Ports {
+            own: address.map(|address| address.port()),
+            upstream: upstream.as_ref().map(|port| port.number()).transpose()?,
+        };
+        sandbox.confinement(&layout, ports, plugins)
     };
     let confinement = configure().map_err(|e| doing(id, "configuring", e))?;
     let log_from = ready::log_length(&layout);
@@ -577,6 +610,7 @@ fn start_blocking(
         log_from,
         Some(child),
     ));
+    *running.upstream() = upstream;
     *instance.slot() = Slot::Running(Arc::clone(&running));
     let process = running.handle.process();
     if let Err(error) = layers::record(&layout, process, sandbox.landlock_abi()) {

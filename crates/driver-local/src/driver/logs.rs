@@ -17,6 +17,7 @@ pub(super) fn wanted(history: History) -> Wanted {
     match history {
         History::Off => Wanted::Off,
         History::On => Wanted::On,
+        History::Follow => Wanted::Follow,
         History::Replay => Wanted::Replay,
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Left out on purpose:
 //! - `connect`, `sendmsg`, `sendmmsg`: a server only accepts connections. So it reaches no other socket of the
-//!   machine, which Landlock does not prevent for sockets with a path;
+//!   machine, which Landlock does not prevent for sockets with a path. A server that follows another one connects;
 //! - `fork`, `vfork`, `clone` of a process: a server has threads only;
 //! - `execve`, but for its own start: see [`Filters::compile`];
 //! - `io_uring_*`: its operations are not filtered; InnoDB has other asynchronous I/O.
@@ -319,6 +319,8 @@ pub(crate) enum Use {
     Unix,
     /// A server that also listens on TCP.
     Tcp,
+    /// A server that follows another one: it also connects, to a port of the machine.
+    Follower,
     /// A program that works on the files of an instance, and connects to a Unix socket.
     Helper,
 }
@@ -381,10 +383,10 @@ fn allowed(use_of: Use, secret: ExecSecret) -> io::Result<Rules> {
     rules.insert(libc::SYS_prctl, one_of(0, &PRCTLS)?);
     // of its own process only
     rules.insert(libc::SYS_prlimit64, one_of(0, &[0])?);
-    if use_of == Use::Helper {
+    if matches!(use_of, Use::Helper | Use::Follower) {
         rules.insert(libc::SYS_connect, Vec::new());
     }
-    let families: &[i32] = if use_of == Use::Tcp {
+    let families: &[i32] = if matches!(use_of, Use::Tcp | Use::Follower) {
         &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]
     } else {
         &[libc::AF_UNIX]
@@ -429,7 +431,7 @@ mod tests {
 
     #[test]
     fn the_filters_fit_into_the_kernel() {
-        for use_of in [Use::Unix, Use::Tcp, Use::Helper] {
+        for use_of in [Use::Unix, Use::Tcp, Use::Follower, Use::Helper] {
             let Filters(filters) = Filters::compile(use_of, [1, 2, 3]).unwrap();
             // BPF_MAXINSNS
             assert!(filters.iter().all(|f| !f.is_empty() && f.len() <= 4096));

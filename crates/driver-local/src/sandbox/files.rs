@@ -74,16 +74,24 @@ fn own() -> BitFlags<AccessFs> {
         | AccessFs::Refer
 }
 
-/// Builds the rules for a server; `port` is the TCP port on which it may listen, `plugins` its own
-/// directory of plugins. Returns the ruleset's
+/// TCP ports of the machine that a server may use.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ports {
+    /// On which it listens.
+    pub(crate) own: Option<u16>,
+    /// To which it connects, to follow another server.
+    pub(crate) upstream: Option<u16>,
+}
+
+/// Builds the rules for a server; `plugins` is its own directory of plugins. Returns the ruleset's
 /// descriptor; `None` if the kernel has no Landlock.
 pub(crate) fn ruleset(
     layout: &Layout,
     image: &Image,
-    port: Option<u16>,
+    ports: Ports,
     plugins: Option<&Path>,
 ) -> io::Result<Option<OwnedFd>> {
-    let mut rules = Rules::new(port).map_err(io::Error::other)?;
+    let mut rules = Rules::new(ports).map_err(io::Error::other)?;
     rules.add(layout.root(), own())?;
     for path in beside(layout) {
         rules.add(&path, read())?;
@@ -99,7 +107,7 @@ pub(crate) fn helper(
     image: &Image,
     plugins: Option<&Path>,
 ) -> io::Result<Option<OwnedFd>> {
-    let mut rules = Rules::new(None).map_err(io::Error::other)?;
+    let mut rules = Rules::new(Ports::default()).map_err(io::Error::other)?;
     rules.add(from, read())?;
     rules.add(to, own())?;
     shared(&mut rules, to, image, plugins)?;
@@ -141,20 +149,19 @@ fn shared(rules: &mut Rules, on: &Path, image: &Image, plugins: Option<&Path>) -
 struct Rules(RulesetCreated);
 
 impl Rules {
-    fn new(port: Option<u16>) -> Result<Self, landlock::RulesetError> {
-        let ruleset = Ruleset::default()
+    fn new(Ports { own, upstream }: Ports) -> Result<Self, landlock::RulesetError> {
+        let mut ruleset = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(AccessFs::from_all(KNOWN))?
             .handle_access(AccessNet::from_all(KNOWN))?
             .scope(Scope::from_all(KNOWN))?
             .create()?;
-        match port {
-            None => Ok(Self(ruleset)),
-            Some(port) => {
-                let rule = NetPort::new(port, AccessNet::BindTcp);
-                ruleset.add_rule(rule).map(Self)
+        for (port, access) in [(own, AccessNet::BindTcp), (upstream, AccessNet::ConnectTcp)] {
+            if let Some(port) = port {
+                ruleset = ruleset.add_rule(NetPort::new(port, access))?;
             }
         }
+        Ok(Self(ruleset))
     }
 
     /// Adds a path; one that does not exist is left out.

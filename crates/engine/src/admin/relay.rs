@@ -1,8 +1,8 @@
 //! Connections of another program to a server, with Dormouse's account but without its password.
 //!
-//! Dormouse logs in to the server; the program is welcomed without any proof, and then the two exchange bytes. So no
-//! credential leaves this process, and what the program has locked is released when Dormouse ends. Whoever may connect
-//! is checked by the caller.
+//! Dormouse logs in to the server; the program is welcomed, and then the two exchange bytes. So no credential leaves this
+//! process, and what the program has locked is released when Dormouse ends. Whoever may connect is checked by the caller
+//! ([`relay`]), or proves to know a password that is made for that alone ([`feed`]).
 
 use std::io;
 use std::sync::Mutex;
@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use dormouse_types::{Endpoint, InstanceId};
 use dormouse_wire::{
-    Capabilities, Command, Greeting, Login, NATIVE, OkPacket, PacketBuffer, Status, write_packet,
+    Capabilities, Command, Greeting, Login, NATIVE, OkPacket, PacketBuffer, Status, native,
+    write_packet,
 };
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Admin, AdminError, UTF8MB4};
@@ -90,7 +91,7 @@ pub async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
     let mut admin = Admin::connect_with(endpoint, secret, instance, OFFERED).await?;
     // tables and stages are waited for as long as `PATIENCE` says
     admin.query("SET SESSION lock_wait_timeout = 86400").await?;
-    welcome(&mut client, admin.greeting_version()).await?;
+    welcome(&mut client, admin.greeting_version(), None).await?;
     let mut server = admin.line.link;
     let mut packets = PacketBuffer::new(LARGEST);
     let mut locks = Locks::default();
@@ -129,6 +130,25 @@ pub async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
         stages.end();
     }
     ended
+}
+
+/// Serves a connection of a server that follows another one, until one side closes it. Whoever connects must prove that
+/// he knows the password.
+///
+/// # Errors
+/// The server cannot be reached or refuses the account, the password is wrong, or a connection breaks.
+pub async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
+    mut client: S,
+    endpoint: &Endpoint,
+    secret: &Secret,
+    instance: InstanceId,
+    password: &str,
+) -> Result<(), AdminError> {
+    let admin = Admin::connect_with(endpoint, secret, instance, OFFERED).await?;
+    welcome(&mut client, admin.greeting_version(), Some(password)).await?;
+    let mut server = admin.line.link;
+    copy_bidirectional(&mut client, &mut server).await?;
+    Ok(())
 }
 
 /// The locks of one connection.
@@ -174,15 +194,20 @@ impl Locks {
     }
 }
 
-/// Logs the program in, whoever it says it is.
+/// Logs the program in, whoever it says it is; with a password, if it knows that.
 async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut S,
     version: &str,
+    password: Option<&str>,
 ) -> Result<(), AdminError> {
+    let mut salt = [0; 20];
+    getrandom::fill(&mut salt).map_err(io::Error::other)?;
+    // a salt has no NUL, at which old clients end it
+    salt.iter_mut().for_each(|byte| *byte = *byte % 94 + 33);
     let greeting = Greeting {
         version: version.to_owned(),
         connection_id: 0,
-        salt: [b'-'; 20],
+        salt,
         capabilities: OFFERED,
         collation: UTF8MB4,
         status: Status(Status::AUTOCOMMIT.0),
@@ -202,7 +227,14 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
             read => packets.push(buffer.get(..read).unwrap_or_default()),
         }
     };
-    Login::parse(&payload, OFFERED).map_err(protocol)?;
+    let login = Login::parse(&payload, OFFERED).map_err(protocol)?;
+    let knows = password.is_none_or(|password| {
+        let stage2 = native::stage2(&native::stage1(password.as_bytes()));
+        native::verify(&login.auth, &salt, &stage2)
+    });
+    if !knows {
+        return Err(protocol("a client with a wrong password"));
+    }
     let ok = OkPacket {
         affected: 0,
         last_insert_id: 0,

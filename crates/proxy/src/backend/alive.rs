@@ -41,6 +41,7 @@ mod tests {
         let name = format!("dormouse-alive-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let target = Arc::new(Target {
+            origin: InstanceId(1),
             instance: InstanceId(1),
             generation: 1,
             endpoint: Endpoint::Unix(path.clone()),

@@ -163,6 +163,7 @@ mod tests {
 
     fn server(instance: u32, generation: u64) -> Target {
         Target {
+            origin: InstanceId(instance),
             instance: InstanceId(instance),
             generation,
             endpoint: Endpoint::Unix(PathBuf::new()),

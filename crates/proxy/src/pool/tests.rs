@@ -21,6 +21,7 @@ fn pool(most: u32) -> Arc<Pool> {
 
 fn target(generation: u64) -> Arc<Target> {
     Arc::new(Target {
+        origin: InstanceId(1),
         instance: InstanceId(1),
         generation,
         endpoint: Endpoint::unix(""),

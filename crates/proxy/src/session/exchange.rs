@@ -170,7 +170,7 @@ fn filter_of(
     backend: &Backend,
 ) -> Option<Box<RowFilter<AccountRows>>> {
     let binary = running.incoming.command == Command::StmtExecute;
-    let rows = || AccountRows::of(cx, backend.target.instance);
+    let rows = || AccountRows::of(cx, backend.target.origin);
     let shows = running.shows_account;
     shows.then(|| Box::new(RowFilter::new(rows(), backend.capabilities, binary)))
 }

@@ -205,6 +205,7 @@ async fn a_migrated_catalog_can_be_changed() {
     let gone = vec![Change::Gone {
         name: name("blog"),
         instance: InstanceId(6),
+        origin: InstanceId(6),
     }];
     catalog.write(Durability::Now, gone).await.unwrap();
     let id = catalog.new_instance("11.8".to_owned()).await.unwrap();

@@ -155,6 +155,7 @@ async fn a_failed_write_is_repeated() {
     let broken = Change::Claim(Box::new(crate::catalog::DatabaseRow {
         name: twice,
         instance: InstanceId(99),
+        origin: InstanceId(99),
         spec: Arc::default(),
         state: State::Creating,
         since: jiff::Timestamp::UNIX_EPOCH,

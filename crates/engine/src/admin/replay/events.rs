@@ -31,7 +31,7 @@ impl Events {
     }
 
     /// The statements that make the states in the server so.
-    pub(super) fn repairs(&self) -> impl Iterator<Item = String> {
+    pub(in crate::admin) fn repairs(&self) -> impl Iterator<Item = String> {
         let own = self.0.iter().filter(|(_, status)| *status != ELSEWHERE);
         own.map(|((schema, name), status)| {
             format!(

@@ -275,7 +275,7 @@ impl Hold {
     ) -> Result<Connection, BackendError> {
         let identity = &*cx.identity;
         let (user, host) = (&identity.account_user, &identity.account_host);
-        let credential = cx.control().credential(target.instance, user, host);
+        let credential = cx.control().credential(target.origin, user, host);
         let certificate = || {
             let names = identity.security.names();
             let sign = |names| cx.control().client_certificate(target.instance, names);

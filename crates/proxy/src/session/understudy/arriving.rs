@@ -120,7 +120,7 @@ async fn log_in(cx: &SessionContext, target: &Arc<Target>) -> Result<Connection,
     let identity = &*cx.identity;
     let (user, host) = (&identity.account_user, &identity.account_host);
     let control = cx.control();
-    let credential = control.credential(target.instance, user, host);
+    let credential = control.credential(target.origin, user, host);
     control.enroll_on_understudy(target, user, host).await?;
     match Connection::connect(target, identity, credential, None).await {
         // another session has just given the name to an account for another host

@@ -1,0 +1,317 @@
+//! Handing a database to another instance: the end of a move.
+//!
+//! The door is shut at a boundary of statements and transactions; the instance that follows gets the rest, and takes changes
+//! from then on; the one that it followed takes none any more. Who is the primary is decided by one write of the catalog
+//! between the two: after a crash before it, the next start finds the old one, takes its fence away and removes the other;
+//! after a crash behind it, it finds the new one, and removes the old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_driver::Run;
+use dormouse_policy::Act;
+use dormouse_policy::lifecycle::Order;
+use dormouse_types::State;
+use tracing::{error, info, warn};
+
+use super::View;
+use super::actor::{Actor, Done, Hitch};
+use super::park::describe;
+use super::{busy, notes, wake};
+use crate::catalog::{Change, Durability, Moved};
+use crate::follower::Follower;
+use crate::instance::Instance;
+use crate::moves::progress::{Candidate, Files};
+use crate::time::{millis_since, now, within};
+
+/// How long the follower may take for what it lacks when the door is shut.
+const REST: Duration = Duration::from_secs(2);
+
+/// Hands the database to the instance of the order.
+pub(super) async fn relocate(actor: &mut Actor, act: Act) -> Done {
+    let Some((candidate, files)) = actor
+        .database
+        .candidate()
+        .and_then(|candidate| candidate.take().map(|files| (candidate, files)))
+    else {
+        return Done::Refused(vec![
+            "there is no instance to which it could move".to_owned(),
+        ]);
+    };
+    let began = now();
+    let from = actor.database.state();
+    let handed = match files {
+        Files::Following(follower) => {
+            let handed = Box::pin(switch(actor, &act, &candidate, follower)).await;
+            handed.map_err(|(follower, reasons)| (Files::Following(follower), reasons))
+        }
+        Files::Asleep(instance, generation) => {
+            let handed = reseat(actor, &candidate, instance, generation).await;
+            handed.map_err(|(instance, reasons)| (Files::Asleep(instance, generation), reasons))
+        }
+    };
+    match handed {
+        Ok(former) => {
+            if actor.database.state() == State::Active {
+                let _ = candidate.paused.set(millis_since(began));
+            }
+            let reason = format!(
+                "it moved from instance {} to {}",
+                former.id(),
+                actor.instance.id()
+            );
+            info!(reason, "moved");
+            let act = Act {
+                reason: reason.into(),
+                ..act
+            };
+            actor.record(from, &act, began, None).await;
+            actor.database.answer(&[Order::Move], Ok(()));
+            retire(actor, former, &candidate).await;
+            Done::Again
+        }
+        Err((files, reasons)) => {
+            candidate.put_back(files);
+            Done::Refused(reasons)
+        }
+    }
+}
+
+/// Switches to a follower; returns the instance that was the primary.
+async fn switch(
+    actor: &mut Actor,
+    act: &Act,
+    candidate: &Candidate,
+    follower: Follower,
+) -> Result<Instance, (Follower, Vec<String>)> {
+    if !actor.shut(act).await {
+        let sessions = actor.context.doors.sessions(&actor.database.name);
+        return Err((follower, vec![busy::in_the_way(&sessions)]));
+    }
+    actor.instance.clear_load();
+    let prepared = prepare(actor, candidate, &follower).await;
+    let reasons = match prepared {
+        Ok(reasons) if reasons.is_empty() => match take_over(actor, candidate, follower).await {
+            Ok(former) => {
+                actor.open(&act.reason);
+                actor.warm_up();
+                actor.forget_denials();
+                return Ok(former);
+            }
+            Err((follower, reason)) => return give_up(actor, follower, vec![reason]).await,
+        },
+        Ok(reasons) => reasons,
+        Err(Hitch::Failed(failure)) => vec![failure.to_string()],
+        Err(Hitch::Wanted) => vec!["a statement arrived".to_owned()],
+    };
+    give_up(actor, follower, reasons).await
+}
+
+/// Goes on with the primary.
+async fn give_up(
+    actor: &mut Actor,
+    follower: Follower,
+    reasons: Vec<String>,
+) -> Result<Instance, (Follower, Vec<String>)> {
+    let host = &actor.context.host;
+    let unfenced = within(host.deadlines.ask, async {
+        host.servers.unfence(&actor.instance.server()?).await
+    });
+    if let Err(error) = unfenced.await {
+        warn!(%error, "the fence of the primary stays: its server is restarted");
+        // the next start has none
+        let _ = actor.stop_server().await;
+        actor.look().await;
+    }
+    if actor.instance.run() == Run::Running {
+        actor.open_again("its move was put off").await;
+        actor.warm_up();
+    }
+    Err((follower, reasons))
+}
+
+/// The steps before the switch; returns the reasons against it.
+async fn prepare(
+    actor: &mut Actor,
+    candidate: &Candidate,
+    follower: &Follower,
+) -> Result<Vec<String>, Hitch> {
+    let name = actor.database.name.clone();
+    let limit = actor.context.host.deadlines.capture;
+    let vetoes = actor.context.doors.capture(&name, limit).await;
+    if !vetoes.is_empty() {
+        return Ok(describe(&vetoes));
+    }
+    notes::take(actor).await?;
+    if actor.database.view().noted.events.running {
+        return Ok(vec!["one of its events is running".to_owned()]);
+    }
+    notes::take_memory_tables(actor, limit).await?;
+    if let Some(reason) = notes::would_lose(actor) {
+        return Ok(vec![reason]);
+    }
+    if !candidate.moving.commit() {
+        return Ok(vec!["its move was cancelled".to_owned()]);
+    }
+    let host = &actor.context.host;
+    let server = actor.instance.server();
+    let failed = |error: String| vec![format!("the switch failed: {error}")];
+    let fenced = within(host.deadlines.ask, async {
+        let server = server?;
+        host.servers.fence(&server).await?;
+        host.servers.logged(&server).await
+    });
+    let position = match fenced.await {
+        Ok(position) => position,
+        Err(error) => return Ok(failed(error.to_string())),
+    };
+    match follower.reaches(&position, REST).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(vec![format!("the copy lags more than {REST:?} behind")]),
+        Err(error) => return Ok(failed(error)),
+    }
+    if tokio::time::timeout(limit, actor.context.doors.release(&name))
+        .await
+        .is_err()
+    {
+        warn!("not all connections were closed; the old server's stop ends them");
+    }
+    Ok(Vec::new())
+}
+
+/// Makes the follower the primary.
+async fn take_over(
+    actor: &mut Actor,
+    candidate: &Candidate,
+    follower: Follower,
+) -> Result<Instance, (Follower, String)> {
+    let host = Arc::clone(&actor.context.host);
+    let globals = actor.database.view().noted.globals.clone();
+    let promoted = within(host.deadlines.ask, async {
+        let old = actor.instance.server()?;
+        let new = follower.server()?;
+        let events = host.servers.events(&old).await?;
+        host.servers.promote(&new, &events).await?;
+        match globals.is_empty() {
+            true => Ok(Vec::new()),
+            false => host.servers.apply_globals(&new, &globals).await,
+        }
+    });
+    let lost = match promoted.await {
+        Ok(lost) => lost,
+        Err(error) => return Err((follower, format!("it cannot be promoted: {error}"))),
+    };
+    let moved = moved(actor, candidate, &follower.instance);
+    if let Err(error) = write(actor, moved, &follower.instance).await {
+        return Err((follower, error));
+    }
+    actor.instance.disconnect().await;
+    let former = sit(actor, follower.instance);
+    serve(actor).await;
+    wake::record_lost_globals(actor, &lost).await;
+    if let Some(replicas) = actor.database.replicas() {
+        replicas.wake();
+    }
+    Ok(former)
+}
+
+/// The server of another instance serves from now on, as the catalog says.
+pub(super) async fn serve(actor: &mut Actor) {
+    actor.next_generation();
+    let stale = |view: &mut View| Arc::make_mut(&mut view.noted).fresh = false;
+    actor.database.change(stale);
+    actor.look().await;
+    actor.instance.count_from_start();
+}
+
+fn moved(actor: &Actor, candidate: &Candidate, instance: &Instance) -> Change {
+    Change::Moved(Box::new(Moved {
+        name: actor.database.name.clone(),
+        origin: actor.database.instance,
+        from: actor.instance.id(),
+        to: instance.id(),
+        kept_until: candidate.kept_until,
+    }))
+}
+
+/// Takes the files of a copy that was made while the database slept.
+async fn reseat(
+    actor: &mut Actor,
+    candidate: &Candidate,
+    instance: Instance,
+    generation: u64,
+) -> Result<Instance, (Instance, Vec<String>)> {
+    let present = actor.database.view().generation;
+    if actor.instance.run() != Run::Stopped || present != generation {
+        return Err((instance, vec!["it woke meanwhile".to_owned()]));
+    }
+    if !candidate.moving.commit() {
+        return Err((instance, vec!["its move was cancelled".to_owned()]));
+    }
+    let moved = moved(actor, candidate, &instance);
+    if let Err(error) = write(actor, moved, &instance).await {
+        return Err((instance, vec![error]));
+    }
+    Ok(sit(actor, instance))
+}
+
+/// Writes which instance serves the database; if its server runs, also that the notes are stale.
+pub(super) async fn write(
+    actor: &mut Actor,
+    moved: Change,
+    instance: &Instance,
+) -> Result<(), String> {
+    let name = actor.database.name.clone();
+    let mut changes = vec![moved];
+    if let Some(serving) = instance.serving() {
+        let view = actor.database.view();
+        let state = Change::State {
+            name: name.clone(),
+            instance: instance.id(),
+            state: view.state,
+            since: view.since,
+            generation: view.generation.wrapping_add(1),
+            units: view.units,
+            serving: Some(Arc::clone(serving)),
+            reason: view.reason.as_ref().to_owned(),
+        };
+        changes.extend([state, Change::Stale(name)]);
+    }
+    let written = actor.context.catalog.write(Durability::Now, changes).await;
+    written.map_err(|error| {
+        error!(%error, hint = error.hint(), "cannot write the catalog: the move is put off");
+        error.to_string()
+    })
+}
+
+/// Lets an instance serve the database; returns the one that did.
+pub(super) fn sit(actor: &mut Actor, instance: Instance) -> Instance {
+    let seat = instance.id();
+    actor.database.change(|view| view.seat = seat);
+    std::mem::replace(&mut actor.instance, instance)
+}
+
+/// Stops the instance that was the primary, and removes it, unless it is kept for a while.
+async fn retire(actor: &mut Actor, mut former: Instance, candidate: &Candidate) {
+    former.disconnect().await;
+    let context = &actor.context;
+    context.host.room.note(former.id(), None);
+    if former.run() != Run::Stopped
+        && let Err(error) = former.stop().await
+    {
+        warn!(instance = %former.id(), %error, "cannot stop the instance from which it moved");
+    }
+    if candidate.kept_until > jiff::Timestamp::now() {
+        return;
+    }
+    let id = former.id();
+    let removed = former.remove().await;
+    if let Err(error) = removed {
+        warn!(instance = %id, %error, "the instance from which it moved is left to the next start");
+        return;
+    }
+    let gone = vec![Change::InstanceGone(id)];
+    if let Err(error) = context.catalog.write(Durability::Soon, gone).await {
+        warn!(instance = %id, %error, "the instance from which it moved is left to the next start");
+    }
+}
