@@ -269,8 +269,8 @@ impl Creator {
             context.doors.open(&name, target);
         }
         context.storage.database_woke();
-        self.understudies.want(&context.tasks, database.seat());
         replicas::keep::begin(self, &database, Vec::new());
+        self.understudies.want(&context.tasks, database.seat());
         let actor = Actor::made(Arc::clone(context), database, instance, seen);
         context.tasks.spawn(turn::run(actor, false));
     }

@@ -431,10 +431,10 @@ fn spawn_background(creator: &Creator, instances: Vec<InstanceId>) {
     tasks.spawn(Arc::clone(metering).run(ends()));
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
     creator.understudies.keep(tasks);
+    tasks.spawn(moves::expiry::watch(creator.clone()));
     let understudies = Arc::clone(&creator.understudies);
     let until = ends();
     tasks.spawn(async move { understudies.want_all(&until, of).await });
-    tasks.spawn(moves::expiry::watch(creator.clone()));
     tasks.spawn(Arc::clone(storage).watch(ends()));
     tasks.spawn(branches::expiry::watch(
         Arc::clone(registry),

@@ -313,8 +313,14 @@ impl Dormouse {
     /// A connection to a database's server as Dormouse itself, past the proxy.
     #[must_use]
     pub fn platform(&self, name: &str) -> Client {
+        self.platform_in(&self.instance(name))
+    }
+
+    /// The same, to the server with its files in this directory.
+    #[must_use]
+    pub fn platform_in(&self, instance: &Path) -> Client {
         let secret = Secret::load_or_create(&self.data_dir().join("secret")).expect("a secret");
-        let mut client = Client::unix(&self.instance(name).join("mysqld.sock"));
+        let mut client = Client::unix(&instance.join("mysqld.sock"));
         client.login_with(b"dormouse", &secret.admin_stage1()).ok();
         client
     }

@@ -1,0 +1,312 @@
+//! Databases that move to other instances: under load, asleep, with sessions in the way, and with Dormouse killed meanwhile.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use dormouse_testkit::dormouse::output_of;
+use dormouse_testkit::{Client, Created, Dice, Dormouse, process};
+
+#[path = "relocation/load.rs"]
+mod load;
+
+/// A Dormouse whose databases sleep only when told to.
+fn awake() -> Dormouse {
+    Dormouse::start_with("[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n")
+}
+
+fn count(variable: &str, default: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.map_or(default, |text| text.parse().unwrap())
+}
+
+fn seat(dormouse: &Dormouse) -> u64 {
+    dormouse.show("shop")["instance"].as_u64().unwrap()
+}
+
+fn moves(dormouse: &Dormouse) -> u64 {
+    let before = seat(dormouse);
+    let done = dormouse.json(&["move", "shop"]);
+    assert_eq!(done["from"], before, "{done}");
+    let now = seat(dormouse);
+    assert_eq!(done["to"], now, "{done}");
+    assert_ne!(before, now);
+    now
+}
+
+/// `DORMOUSE_MOVES` says how many, `DORMOUSE_MOVE_CLIENTS` how many clients.
+#[test]
+fn a_database_moves_under_load_and_no_client_notices() {
+    let dormouse = awake();
+    let who = dormouse.create("shop", &["--units", "2..2"]);
+    load::make(&mut dormouse.connect(&who));
+    let clients = count("DORMOUSE_MOVE_CLIENTS", 8);
+    load::run(&dormouse, &who, clients, || {
+        for _ in 0..count("DORMOUSE_MOVES", 3) {
+            moves(&dormouse);
+        }
+    });
+}
+
+#[test]
+fn what_a_server_has_is_there_after_a_move() {
+    let dormouse = awake();
+    let who = dormouse.create("shop", &[]);
+    let first = dormouse.instance("shop");
+    let mut admin = dormouse.connect(&who);
+    for text in [
+        "CREATE DATABASE app",
+        "USE app",
+        "CREATE TABLE i (n INT PRIMARY KEY AUTO_INCREMENT, t TEXT) ENGINE = InnoDB",
+        "CREATE TABLE m (n INT PRIMARY KEY, t TEXT) ENGINE = MyISAM",
+        "INSERT INTO i (t) VALUES ('a'), ('b')",
+        "INSERT INTO m VALUES (1, 'a')",
+        "CREATE USER bo IDENTIFIED BY 'a password'",
+        "GRANT SELECT, INSERT ON app.* TO bo",
+        "CREATE EVENT runs ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DO SET @a = 1",
+        "CREATE EVENT rests ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DISABLE DO SET @a = 1",
+        "SET GLOBAL max_statement_time = 77",
+        "SET @mine = 'kept'",
+        "SET SESSION sql_mode = 'ANSI'",
+    ] {
+        admin.query(text).ok();
+    }
+    let events =
+        "SELECT GROUP_CONCAT(event_name, ' ', status ORDER BY 1) FROM information_schema.events";
+    let before = admin.query(events).value();
+    assert_eq!(before, "rests DISABLED,runs ENABLED");
+    let bo = Created {
+        user: "shop.bo".to_owned(),
+        password: "a password".to_owned(),
+    };
+    dormouse.connect(&bo).query("SELECT * FROM app.i").rows();
+    let prepared = admin.prepare("INSERT INTO i (t) VALUES ('by a prepared statement')");
+    for _ in 0..2 {
+        moves(&dormouse);
+        assert_eq!(admin.query("SELECT @mine").value(), "kept");
+        assert_eq!(admin.query("SELECT @@sql_mode LIKE '%ANSI%'").value(), "1");
+        assert_eq!(
+            admin.query("SELECT @@GLOBAL.max_statement_time").value(),
+            "77.000000"
+        );
+        assert_eq!(admin.query("SELECT @@GLOBAL.read_only").value(), "0");
+        assert_eq!(admin.query(events).value(), before);
+        let mut execute = prepared.to_le_bytes().to_vec();
+        execute.extend_from_slice(&[0, 1, 0, 0, 0]);
+        let ok = admin.exchange_whole(dormouse_wire::Command::StmtExecute, &execute);
+        assert_eq!(ok.unwrap().get(4), Some(&0));
+        admin
+            .query("INSERT INTO m SELECT MAX(n) + 1, 'later' FROM m")
+            .ok();
+        dormouse
+            .connect(&bo)
+            .query("INSERT INTO app.i (t) VALUES ('bo')")
+            .ok();
+    }
+    for round in 0..3 {
+        assert_eq!(
+            admin.query("SELECT COUNT(*) FROM app.i").value(),
+            "6",
+            "{round}"
+        );
+        assert_eq!(
+            admin.query("SELECT COUNT(*) FROM app.m").value(),
+            "3",
+            "{round}"
+        );
+        assert_eq!(admin.query(events).value(), before, "{round}");
+        dormouse.connect(&bo).query("SELECT * FROM app.i").rows();
+        let _ = dormouse.json(&["park", "shop"]);
+    }
+    // others are made of it, under the credentials that it began with
+    let _ = dormouse.json(&["branch", "shop", "copy"]);
+    let copy = Created {
+        user: "copy.bo".to_owned(),
+        password: "a password".to_owned(),
+    };
+    assert_eq!(
+        dormouse
+            .connect(&copy)
+            .query("SELECT COUNT(*) FROM app.i")
+            .value(),
+        "6"
+    );
+    let _ = dormouse.json(&["drop", "shop", "--yes"]);
+    assert!(!first.exists(), "the files from which it moved are gone");
+}
+
+#[test]
+fn a_database_that_sleeps_moves_asleep() {
+    let dormouse = awake();
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("CREATE TABLE app.t (n INT PRIMARY KEY)").ok();
+    client.query("INSERT INTO app.t VALUES (1)").ok();
+    let _ = dormouse.json(&["park", "shop"]);
+    let generation = dormouse.show("shop")["generation"].clone();
+    moves(&dormouse);
+    let shown = dormouse.show("shop");
+    assert_eq!(shown["state"], "parked", "{shown}");
+    assert_eq!(shown["generation"], generation, "no server was started");
+    assert_eq!(client.query("SELECT n FROM app.t").value(), "1");
+    // one that is frozen keeps what it has in memory: it is thawed for the move
+    let _ = dormouse.json(&["suspend", "shop"]);
+    moves(&dormouse);
+    assert_eq!(client.query("SELECT n FROM app.t").value(), "1");
+}
+
+#[test]
+fn a_session_that_cannot_be_carried_puts_the_move_off_and_it_can_be_cancelled() {
+    let dormouse = awake();
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("CREATE TABLE app.t (n INT PRIMARY KEY)").ok();
+    // the first move begins the log
+    moves(&dormouse);
+    client.query("CREATE TEMPORARY TABLE app.mine (n INT)").ok();
+    client.query("INSERT INTO app.mine VALUES (7)").ok();
+    let before = seat(&dormouse);
+    let mut command = dormouse.command(&["move", "shop"]);
+    let moved = thread::spawn(move || output_of(&mut command));
+    process::until("the move waits for the session", || {
+        let waits = dormouse.show("shop")["moving"]["waits_for"].to_string();
+        waits.contains("temporary_table")
+    });
+    let (again, why) = output_of(&mut dormouse.command(&["move", "shop"]));
+    assert!(!again && why.contains("being moved already"), "{why}");
+    let (cancelled, said) = output_of(&mut dormouse.command(&["move", "shop", "--cancel"]));
+    assert!(cancelled, "{said}");
+    let (moved, why) = moved.join().unwrap();
+    assert!(!moved && why.contains("cancelled"), "{why}");
+    assert_eq!(seat(&dormouse), before);
+    assert_eq!(client.query("SELECT n FROM app.mine").value(), "7");
+    assert_eq!(dormouse.show("shop")["moving"], serde_json::Value::Null);
+    let (cancelled, why) = output_of(&mut dormouse.command(&["move", "shop", "--cancel"]));
+    assert!(!cancelled && why.contains("not being moved"), "{why}");
+    client.query("DROP TEMPORARY TABLE app.mine").ok();
+    moves(&dormouse);
+}
+
+#[test]
+fn an_open_transaction_goes_on_and_the_switch_waits_for_its_end() {
+    let dormouse = awake();
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("CREATE TABLE app.t (n INT PRIMARY KEY)").ok();
+    moves(&dormouse);
+    client.query("BEGIN").ok();
+    client.query("INSERT INTO app.t VALUES (1)").ok();
+    let mut command = dormouse.command(&["move", "shop"]);
+    let moved = thread::spawn(move || output_of(&mut command));
+    process::until("the move waits for the transaction", || {
+        let waits = dormouse.show("shop")["moving"]["waits_for"].to_string();
+        waits.contains("transaction")
+    });
+    client.query("INSERT INTO app.t VALUES (2)").ok();
+    assert!(!moved.is_finished());
+    client.query("COMMIT").ok();
+    let (moved, said) = moved.join().unwrap();
+    assert!(moved, "{said}");
+    assert_eq!(client.query("SELECT COUNT(*) FROM app.t").value(), "2");
+}
+
+#[test]
+fn files_from_which_it_moved_are_kept_as_long_as_told() {
+    let mut dormouse = awake();
+    let who = dormouse.create("shop", &[]);
+    let first = dormouse.instance("shop");
+    let _ = dormouse.json(&["move", "shop", "--keep", "1d"]);
+    assert!(first.is_dir());
+    dormouse.kill();
+    dormouse.up();
+    assert!(first.is_dir(), "a start keeps them");
+    let mut client = dormouse.connect(&who);
+    client
+        .query("SELECT 1 FROM DUAL WHERE 1 = 1 FOR UPDATE")
+        .rows();
+    let _ = dormouse.json(&["drop", "shop", "--yes"]);
+    assert!(!first.exists(), "they go with the database");
+}
+
+/// Kills Dormouse at moments of moves; afterwards one server has all that was acknowledged. `DORMOUSE_TEST_KILLS` says how
+/// often.
+#[test]
+fn whenever_dormouse_is_killed_one_primary_has_everything() {
+    let mut dormouse = awake();
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("CREATE TABLE app.t (n INT PRIMARY KEY)").ok();
+    let mut dice = Dice::new(13);
+    let mut n = 0;
+    for kill in 0..count("DORMOUSE_TEST_KILLS", 5) {
+        let mut writer = dormouse.connect(&who);
+        let ended = AtomicBool::new(false);
+        let after = Duration::from_millis(dice.below(1500));
+        let acknowledged = thread::scope(|scope| {
+            let write = || {
+                let mut last = n;
+                while !ended.load(Ordering::Relaxed) {
+                    match writer.try_query(&format!("INSERT INTO app.t VALUES ({})", last + 1)) {
+                        Ok(reply) => drop(reply.ok()),
+                        Err(_) => break,
+                    }
+                    last += 1;
+                }
+                last
+            };
+            let writes = scope.spawn(write);
+            let mut command = dormouse.command(&["move", "shop"]);
+            let moved = scope.spawn(move || output_of(&mut command));
+            // how far the move is differs from kill to kill: this is what is tested
+            thread::sleep(after);
+            let pid = dormouse.pid();
+            process::kill(pid);
+            ended.store(true, Ordering::Relaxed);
+            let _ = moved.join().unwrap();
+            writes.join().unwrap()
+        });
+        dormouse.kill();
+        dormouse.up();
+        let mut reader = dormouse.connect(&who);
+        let found: u64 = reader
+            .query("SELECT COUNT(*) FROM app.t")
+            .value()
+            .parse()
+            .unwrap();
+        let highest: u64 = reader
+            .query("SELECT COALESCE(MAX(n), 0) FROM app.t")
+            .value()
+            .parse()
+            .unwrap();
+        assert_eq!(found, highest, "kill {kill}, after {after:?}");
+        // the last one may have been under way
+        assert!(
+            found == acknowledged || found == acknowledged + 1,
+            "kill {kill}, after {after:?}: {found} rows of {acknowledged}"
+        );
+        n = found;
+        reader
+            .query(&format!("INSERT INTO app.t VALUES ({})", n + 1))
+            .ok();
+        n += 1;
+        let own = dormouse.server("shop");
+        let data = format!("{}/", dormouse.instance("shop").display());
+        let serving: Vec<u32> = dormouse
+            .servers()
+            .into_iter()
+            .filter(|pid| *pid == own)
+            .collect();
+        assert_eq!(serving, [own], "{data}");
+    }
+    moves(&dormouse);
+    let _ = Client::tcp(dormouse.address());
+}

@@ -1,0 +1,222 @@
+//! Replicas: they follow, sleep and wake with their database, and one takes the place of a primary that is lost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
+use serde_json::Value;
+
+/// A Dormouse whose databases sleep only when told to.
+fn awake() -> Dormouse {
+    Dormouse::start_with("[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n")
+}
+
+fn count(variable: &str, default: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.map_or(default, |text| text.parse().unwrap())
+}
+
+/// A database with a table and this many replicas, which follow.
+fn shop(dormouse: &Dormouse, replicas: usize, arguments: &[&str]) -> (Created, Client) {
+    let n = replicas.to_string();
+    let who = dormouse.create("shop", &[&["--replicas", &n], arguments].concat());
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("USE app").ok();
+    client.query("CREATE TABLE app.t (n INT PRIMARY KEY)").ok();
+    until_following(dormouse, replicas);
+    (who, client)
+}
+
+fn followers(dormouse: &Dormouse) -> Vec<Value> {
+    let shown = dormouse.show("shop");
+    shown["followers"].as_array().unwrap().clone()
+}
+
+fn until_following(dormouse: &Dormouse, count: usize) {
+    process::until("the replicas follow", || {
+        let all = followers(dormouse);
+        all.len() == count && all.iter().all(|one| one["doing"] == "following")
+    });
+}
+
+fn instances(dormouse: &Dormouse) -> BTreeSet<u64> {
+    let all = followers(dormouse);
+    all.iter()
+        .map(|one| one["instance"].as_u64().unwrap())
+        .collect()
+}
+
+fn directory(dormouse: &Dormouse, instance: u64) -> PathBuf {
+    dormouse
+        .data_dir()
+        .join("instances")
+        .join(instance.to_string())
+}
+
+/// A connection to the server of a replica, as Dormouse itself.
+fn replica(dormouse: &Dormouse, instance: u64) -> Client {
+    dormouse.platform_in(&directory(dormouse, instance))
+}
+
+fn until_it_has(dormouse: &Dormouse, instance: u64, rows: u64) {
+    let mut client = replica(dormouse, instance);
+    process::until("a replica has the rows", || {
+        client.query("SELECT COUNT(*) FROM app.t").value() == rows.to_string()
+    });
+}
+
+#[test]
+fn replicas_follow_and_sleep_and_wake_with_their_database() {
+    let mut dormouse = awake();
+    let (who, mut client) = shop(&dormouse, 2, &[]);
+    let own = instances(&dormouse);
+    client.query("INSERT INTO app.t VALUES (1)").ok();
+    for one in &own {
+        until_it_has(&dormouse, *one, 1);
+        let refused = replica(&dormouse, *one)
+            .query("SELECT @@GLOBAL.read_only")
+            .value();
+        assert_eq!(refused, "1");
+    }
+    // before a park they get what they lack
+    client
+        .query("INSERT INTO app.t SELECT seq FROM app.t, seq_2_to_5000")
+        .ok();
+    let _ = dormouse.json(&["park", "shop"]);
+    assert_eq!(dormouse.show("shop")["followers"][0]["doing"], "asleep");
+    process::until("no server of it runs", || {
+        let has = |id: u64| process::mentioning(&directory(&dormouse, id)).is_empty();
+        own.iter().all(|id| has(*id))
+    });
+    client.query("INSERT INTO app.t VALUES (6000)").ok();
+    until_following(&dormouse, 2);
+    assert_eq!(instances(&dormouse), own, "none was made anew");
+    for one in &own {
+        until_it_has(&dormouse, *one, 5001);
+    }
+    let _ = dormouse.json(&["suspend", "shop"]);
+    client.query("INSERT INTO app.t VALUES (6001)").ok();
+    until_following(&dormouse, 2);
+    for one in &own {
+        until_it_has(&dormouse, *one, 5002);
+    }
+    // Dormouse ends, and finds them again
+    for killed in [true, false] {
+        if killed {
+            dormouse.kill();
+        } else {
+            dormouse.stop();
+        }
+        dormouse.up();
+        let mut client = dormouse.connect(&who);
+        client
+            .query("INSERT INTO app.t SELECT MAX(n) + 1 FROM app.t")
+            .ok();
+        until_following(&dormouse, 2);
+        assert_eq!(instances(&dormouse), own, "none was made anew");
+    }
+    for one in &own {
+        until_it_has(&dormouse, *one, 5004);
+    }
+    let _ = dormouse.json(&["set", "shop", "--replicas", "0"]);
+    process::until("they are removed", || {
+        own.iter().all(|one| !directory(&dormouse, *one).exists())
+    });
+}
+
+#[test]
+fn replicas_go_with_their_database() {
+    let dormouse = awake();
+    let (_, mut client) = shop(&dormouse, 1, &[]);
+    let own = instances(&dormouse);
+    client.query("INSERT INTO app.t VALUES (1)").ok();
+    let _ = dormouse.json(&["move", "shop"]);
+    client.query("INSERT INTO app.t VALUES (2)").ok();
+    until_following(&dormouse, 1);
+    assert_eq!(instances(&dormouse), own, "it follows the new primary");
+    for one in &own {
+        until_it_has(&dormouse, *one, 2);
+    }
+    let _ = dormouse.json(&["drop", "shop", "--yes"]);
+    process::until("they are removed", || {
+        own.iter().all(|one| !directory(&dormouse, *one).exists())
+    });
+}
+
+/// Writes until it is told to stop; returns the last number that was acknowledged.
+fn write(client: &mut Client, from: u64, ended: &AtomicBool, done: &AtomicU64) {
+    let mut n = from;
+    while !ended.load(Ordering::Relaxed) {
+        n += 1;
+        match client
+            .try_query(&format!("INSERT INTO app.t VALUES ({n})"))
+            .unwrap()
+        {
+            Reply::Ok(_) => done.store(n, Ordering::SeqCst),
+            // what is unknown is looked up; a number is used once
+            Reply::Err(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The server and its files are gone at once, while a client writes. `DORMOUSE_TEST_LOSSES` says how often.
+#[test]
+fn a_lost_primary_is_replaced_and_nothing_that_was_acknowledged_is_lost() {
+    let dormouse = awake();
+    let (who, mut client) = shop(&dormouse, 2, &["--durability", "replica"]);
+    let mut watcher = dormouse.connect(&who);
+    watcher.query("SET @mine = 'kept'").ok();
+    let mut admin = dormouse.platform("shop");
+    process::until("commits wait for a replica", || {
+        admin
+            .query("SELECT @@GLOBAL.rpl_semi_sync_master_enabled")
+            .value()
+            == "1"
+    });
+    drop(admin);
+    let (ended, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| write(&mut client, 0, &ended, &done));
+        for _ in 0..count("DORMOUSE_TEST_LOSSES", 2) {
+            until_following(&dormouse, 2);
+            let goal = done.load(Ordering::SeqCst) + 100;
+            process::until("the writer goes on", || done.load(Ordering::SeqCst) > goal);
+            let (pid, files) = (dormouse.server("shop"), dormouse.instance("shop"));
+            let before = dormouse.show("shop")["instance"].clone();
+            std::fs::rename(&files, dormouse.data_dir().join("lost")).unwrap();
+            process::kill(pid);
+            process::until("another one serves", || {
+                let shown = dormouse.show("shop");
+                shown["instance"] != before && shown["state"] == "active"
+            });
+            std::fs::remove_dir_all(dormouse.data_dir().join("lost")).unwrap();
+        }
+        let goal = done.load(Ordering::SeqCst) + 10;
+        process::until("the writer goes on", || done.load(Ordering::SeqCst) > goal);
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(watcher.query("SELECT @mine").value(), "kept");
+    let last = done.load(Ordering::SeqCst);
+    let rows = watcher.query("SELECT n FROM app.t").rows();
+    let there: BTreeSet<u64> = rows
+        .iter()
+        .map(|row| row[0].as_ref().unwrap().parse().unwrap())
+        .collect();
+    let missing: Vec<u64> = (1..=last).filter(|n| !there.contains(n)).collect();
+    // one for each loss may have been under way
+    assert!(
+        missing.len() <= usize::try_from(count("DORMOUSE_TEST_LOSSES", 2)).unwrap(),
+        "{missing:?}"
+    );
+    let told = dormouse.json(&["events", "shop"]).to_string();
+    assert!(told.contains("took its place"), "{told}");
+}
