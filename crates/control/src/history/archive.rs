@@ -190,7 +190,7 @@ async fn send_log(
 ) -> Result<BackupId, Error> {
     let mut labels = Labels::new(database.name.clone(), Timestamp::now());
     labels.instance = Some(database.instance);
-    labels.version = Some(creator.context.host.servers.version());
+    labels.version = Some(creator.context.host.version_of(database.seat()));
     labels
         .more
         .extend([creator.context.backups.vault()?.installation()]);
