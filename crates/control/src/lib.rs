@@ -75,7 +75,7 @@ pub use dormouse_policy::spend::{Ladder, Prices, Rung};
 pub use dormouse_policy::{Cap, Cause, SettingsPatch, Spec};
 pub use error::{Error, ErrorKind};
 pub use lock::{Lock, LockError};
-pub use moves::{MoveDone, MoveStatus, UpgradeCheck};
+pub use moves::{MoveCounts, MoveDone, MoveStatus, UpgradeCheck};
 pub use plane::Plane;
 pub use plane::tokens::{AddToken, Admitted, Refused, RotateToken};
 pub use plane::transfers::{Direction, Transfer};

@@ -24,11 +24,14 @@ use crate::principal::Principal;
 use crate::status::{EventKind, Figures};
 use crate::time::{millis_since, now, within};
 pub use check::UpgradeCheck;
+pub(crate) use counts::MoveCounter;
+pub use counts::MoveCounts;
 pub use progress::MoveStatus;
 pub(crate) use progress::Moving;
 use progress::{Candidate, Files};
 
 mod check;
+mod counts;
 pub(crate) mod expiry;
 pub(crate) mod progress;
 
@@ -78,8 +81,14 @@ impl Creator {
         let work = async move {
             let moved = Box::pin(self.move_it(&order, &moving, &by)).await;
             order.database.end_move();
-            if let Err(error) = &moved {
-                self.note_failure(&order.database, error, by).await;
+            match &moved {
+                Ok(_) => self.context.moves.made(),
+                Err(error) => {
+                    if !moving.is_cancelled() {
+                        self.context.moves.failed();
+                    }
+                    self.note_failure(&order.database, error, by).await;
+                }
             }
             moved
         };

@@ -186,6 +186,7 @@ fn assemble(
         storage,
         backups,
         histories: Histories::new(config.archive_every),
+        moves: moves::MoveCounter::default(),
         tasks,
         data_dir: config.data_dir.clone(),
         calendar: config.calendar.clone(),

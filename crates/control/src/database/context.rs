@@ -15,6 +15,7 @@ use crate::doors::Doors;
 use crate::history::state::Histories;
 use crate::instance::host::Host;
 use crate::metering::Metering;
+use crate::moves::MoveCounter;
 use crate::registry::Registry;
 use crate::storage::Storage;
 use crate::tasks::Tasks;
@@ -30,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) storage: Arc<Storage>,
     pub(crate) backups: Arc<Backups>,
     pub(crate) histories: Histories,
+    pub(crate) moves: MoveCounter,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) data_dir: PathBuf,
     pub(crate) calendar: Calendar,

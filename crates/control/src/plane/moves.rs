@@ -8,7 +8,7 @@ use dormouse_types::{DatabaseName, Series};
 use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
-use crate::moves::{MoveDone, MoveOrder, UpgradeCheck};
+use crate::moves::{MoveCounts, MoveDone, MoveOrder, UpgradeCheck};
 use crate::principal::Principal;
 
 /// Moves of databases.
@@ -77,6 +77,12 @@ impl Moves<'_> {
         let place = self.place(&database, &wish)?;
         let creator = self.creator.clone();
         creator.check_upgrade(database, place).await
+    }
+
+    /// How many there were since Dormouse started.
+    #[must_use]
+    pub fn counts(&self) -> MoveCounts {
+        self.creator.context.moves.counts()
     }
 
     /// Where it moves, with the series only if that is another one.
