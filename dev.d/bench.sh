@@ -8,7 +8,7 @@ usage: ./dev bench [ARGUMENTS of the benchmark program]
 Installs sysbench and haproxy if they are missing, builds with optimisation and measures Dormouse
 against a plain server and HAProxy in the same run: throughput, latency and CPU per query, many
 clients on few backends, short connections, wakes, creates, memory per idle client. Prints one table
-and writes it as JSON. Takes a quarter of an hour; use an otherwise idle machine.
+and writes it as JSON. Takes about twenty minutes; use an otherwise idle machine.
 
 EOF
     [ -z "$(type -P cargo)" ] || cargo run --quiet --release -p dormouse-bench -- --help

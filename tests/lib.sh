@@ -88,9 +88,18 @@ EOF
         GRANT ALL ON *.* TO clients_tls@'%'"
 }
 
+# create_database NAME: creates a database for tests, and sets how to reach it.
+create_database() {
+    local created
+    NAP_DATABASE=$1
+    created=$("$DORMOUSE" create "$1" --idle-suspend never --idle-park never --json | tr -d '\n')
+    HOST=$(json_field host <<<"$created") PORT=$(json_field port <<<"$created") SOCKET=$(json_field socket <<<"$created")
+    USER_NAME=$(json_field user <<<"$created") PASSWORD=$(json_field password <<<"$created")
+}
+
 # start_dormouse [CONFIGURATION]: starts $DORMOUSE with one database; all files are in $scratch.
 start_dormouse() {
-    local dir=$scratch/dormouse created
+    local dir=$scratch/dormouse
     export DORMOUSE_DATA_DIR=$dir
     chmod 755 "$scratch"
     mkdir "$dir"
@@ -101,10 +110,7 @@ start_dormouse() {
     timeout 120 bash -c 'until [ -s "$1" ]; do kill -0 "$2" || exit 1; sleep 0.1; done' - "$scratch/ready" "$server" 2>/dev/null ||
         die "dormouse did not start: $(tail -n 10 "$scratch/log")"
     CERTIFICATE=$dir/tls/server.crt
-    NAP_DATABASE=clients
-    created=$("$DORMOUSE" create "$NAP_DATABASE" --idle-suspend never --idle-park never --json | tr -d '\n')
-    HOST=$(json_field host <<<"$created") PORT=$(json_field port <<<"$created") SOCKET=$(json_field socket <<<"$created")
-    USER_NAME=$(json_field user <<<"$created") PASSWORD=$(json_field password <<<"$created")
+    create_database clients
 }
 
 # Stops only the processes that were started here.

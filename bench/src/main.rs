@@ -105,6 +105,12 @@ fn measure_all(
     if wants(&[Measure::P8]) {
         measure::fleet::run(options, report)?;
     }
+    if wants(&[Measure::P12]) {
+        measure::relocation::run(options, report)?;
+    }
+    if wants(&[Measure::P13]) {
+        measure::failover::run(options, report)?;
+    }
     if wants(&[Measure::E9]) {
         measure::scale::run(options, report)?;
     }

@@ -3,15 +3,18 @@
 pub(crate) mod connect;
 pub(crate) mod create;
 pub(crate) mod crowd;
+pub(crate) mod failover;
 pub(crate) mod fleet;
 pub(crate) mod history;
 pub(crate) mod hydration;
 pub(crate) mod latency;
 mod load;
 pub(crate) mod memory;
+pub(crate) mod relocation;
 pub(crate) mod scale;
 pub(crate) mod share;
 pub(crate) mod throughput;
+mod traffic;
 pub(crate) mod wake;
 
 use dormouse_api::Client as Api;

@@ -21,6 +21,8 @@ use clap::{Parser, ValueEnum};
 /// P6  from the request for a new database to the first login
 /// P7  memory of Dormouse per idle client, plain and with TLS; P7b after one statement of each
 /// P8  start, CPU at rest and memory of Dormouse with 10,000 parked databases
+/// P12 a database of 1 GB moves under load: time in all, longest statement
+/// P13 a server and its files are lost under load: time until its replica answers
 #[derive(Debug, Parser)]
 #[command(
     name = "dormouse-bench",
@@ -33,7 +35,7 @@ stderr. Use an otherwise idle machine: client, proxy and server share its cores,
 changes the results. A missed target is reported; it is not a failure of this program.
 
 Examples:
-  ./dev bench                            everything, about a quarter of an hour
+  ./dev bench                            everything, about twenty minutes
   ./dev bench --only P4,P5 --json r.json two measures, with raw figures in a file
   ./dev bench --quick                    does it work at all? about a minute; figures mean nothing
   ./dev bench --json | jq .measures      JSON on stdout, the table on stderr"
@@ -104,6 +106,10 @@ pub(crate) enum Measure {
     P7,
     /// Many parked databases.
     P8,
+    /// A move under load.
+    P12,
+    /// A lost server with a replica.
+    P13,
 }
 
 impl Options {
@@ -177,6 +183,16 @@ impl Options {
     /// Number of parked databases.
     pub(crate) fn parked(&self) -> u32 {
         if self.quick { 200 } else { 10_000 }
+    }
+
+    /// Rows of about a kilobyte of the database that moves.
+    pub(crate) fn moved_rows(&self) -> u64 {
+        if self.quick { 20_000 } else { 1_000_000 }
+    }
+
+    /// Number of servers that are lost.
+    pub(crate) fn losses(&self) -> u32 {
+        if self.quick { 1 } else { 2 * self.rounds }
     }
 
     /// Path of the Dormouse program.

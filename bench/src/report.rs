@@ -28,7 +28,7 @@ pub(crate) struct Report {
 /// One figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    /// `E9` to `P8`.
+    /// `C1` to `P13`.
     id: &'static str,
     what: String,
     value: f64,
@@ -67,6 +67,8 @@ pub(crate) enum Unit {
     Microseconds,
     /// Milliseconds.
     Milliseconds,
+    /// Seconds.
+    Seconds,
     /// Units of 1024 bytes.
     Kibibytes,
     /// Units of 1024 kibibytes.
@@ -150,7 +152,7 @@ impl Report {
         table.load_style(presets::ASCII_MARKDOWN);
         table.set_header(["", "measure", "result", "target", ""]);
         let mut rows: Vec<&Row> = self.measures.iter().collect();
-        rows.sort_by_key(|row| row.id);
+        rows.sort_by_key(|row| place(row.id));
         for row in rows {
             table.add_row(row.cells());
         }
@@ -199,6 +201,13 @@ impl Report {
     }
 }
 
+/// Where a measure stands in the table: by its letter, then by its number.
+fn place(id: &str) -> (&str, u32, &str) {
+    let (letter, number) = id.split_at(id.len().min(1));
+    let digits = number.trim_end_matches(|c: char| !c.is_ascii_digit());
+    (letter, digits.parse().unwrap_or(0), number)
+}
+
 impl Row {
     fn cells(&self) -> [String; 5] {
         let target = self.target.map_or_else(
@@ -239,7 +248,11 @@ impl Unit {
             Self::Count => format!("{value:.0}"),
             Self::QueriesPerSecond | Self::PerSecond => format!("{value:.0} {self}"),
             Self::PercentOfCore => format!("{value:.2} {self}"),
-            Self::Microseconds | Self::Milliseconds | Self::Kibibytes | Self::Mebibytes => {
+            Self::Microseconds
+            | Self::Milliseconds
+            | Self::Seconds
+            | Self::Kibibytes
+            | Self::Mebibytes => {
                 format!("{value:.1} {self}")
             }
         }
@@ -261,6 +274,7 @@ impl fmt::Display for Unit {
             Self::PercentOfCore => "%",
             Self::Microseconds => "µs",
             Self::Milliseconds => "ms",
+            Self::Seconds => "s",
             Self::Kibibytes => "KiB",
             Self::Mebibytes => "MiB",
         })
@@ -291,6 +305,13 @@ mod tests {
         );
         // NaN meets no target
         assert_eq!(row(f64::NAN, Target::AtMost(2.0)).cells()[4], "miss");
+    }
+
+    #[test]
+    fn measures_stand_in_the_order_of_their_numbers() {
+        let mut ids = ["P12", "P2", "P7b", "E16", "P7", "E9", "P1"];
+        ids.sort_by_key(|id| place(id));
+        assert_eq!(ids, ["E9", "E16", "P1", "P2", "P7", "P7b", "P12"]);
     }
 
     #[test]

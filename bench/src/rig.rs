@@ -56,7 +56,7 @@ impl Rig {
         say("starting a plain server, HAProxy and Dormouse");
         let bare = Bare::start(installation)?;
         let haproxy = HaProxy::start(&bare)?;
-        let dormouse = start_dormouse(options, plan.dormouse);
+        let dormouse = start_dormouse(options, "", plan.dormouse);
         // as much CPU as the plain server has: two units are a core
         let units = 2 * std::thread::available_parallelism()?.get();
         let who = dormouse.create("bench", &["--units", &units.to_string()]);
@@ -137,18 +137,23 @@ impl Rig {
 
 /// A Dormouse whose databases sleep only on order; `more` is added to its configuration.
 pub(crate) fn sleepy_dormouse(options: &Options, more: &str) -> Dormouse {
-    say("starting Dormouse");
-    start_dormouse(options, more)
+    sleepy_dormouse_with(options, "", more)
 }
 
-fn start_dormouse(options: &Options, more: &str) -> Dormouse {
+/// The same; `first` stands in front of all sections of the configuration.
+pub(crate) fn sleepy_dormouse_with(options: &Options, first: &str, more: &str) -> Dormouse {
+    say("starting Dormouse");
+    start_dormouse(options, first, more)
+}
+
+fn start_dormouse(options: &Options, first: &str, more: &str) -> Dormouse {
     let server = options.mariadbd.as_ref();
     let server = server.map_or(String::new(), |path| {
         format!("engine.mariadbd = '{}'\n", path.display())
     });
     // the figures are those of the servers of databases
     let config = format!(
-        "{server}asleep.understudies = 0\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n{more}"
+        "{first}{server}asleep.understudies = 0\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n{more}"
     );
     // it was checked at the start that the program exists
     let program = options.program().unwrap_or_default();

@@ -310,3 +310,20 @@ fn a_database_stays_with_the_version_of_the_server_that_made_it() {
     let mut client = dormouse.connect(&new);
     assert_eq!(version(&mut client), other);
 }
+
+#[test]
+fn a_replica_is_in_another_directory_than_its_primary() {
+    let dormouse = two_roots("");
+    let (first, second) = (dormouse.data_dir(), second(&dormouse));
+    let (_, mut client) = shop(&dormouse);
+    let _ = dormouse.create("here", &["--replicas", "1"]);
+    ordered(&dormouse, &["set", "shop", "--replicas", "1"]);
+    for (name, other) in [("shop", &first), ("here", &second)] {
+        let shown = || dormouse.show(name)["followers"].clone();
+        process::until("it follows", || shown()[0]["doing"] == "following");
+        let replica = shown()[0]["instance"].to_string();
+        let files = other.join("instances").join(&replica);
+        assert!(files.is_dir(), "the replica of {name}, {replica}");
+    }
+    assert_eq!(rows(&mut client), "7");
+}

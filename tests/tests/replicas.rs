@@ -86,6 +86,15 @@ fn replicas_follow_and_sleep_and_wake_with_their_database() {
             .value();
         assert_eq!(refused, "1");
     }
+    let metrics = dormouse.command(&["metrics"]).output().unwrap();
+    let metrics = String::from_utf8(metrics.stdout).unwrap();
+    for line in [
+        "dormouse_replicas_wanted{database=\"shop\"} 2",
+        "dormouse_replicas_following{database=\"shop\"} 2",
+        "dormouse_replicas_behind_seconds{database=\"shop\"} 0",
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{line}: {metrics}");
+    }
     // before a park they get what they lack
     client
         .query("INSERT INTO app.t SELECT seq FROM app.t, seq_2_to_5000")
@@ -155,6 +164,15 @@ fn replicas_go_with_their_database() {
     });
 }
 
+/// Ends a writer when it is dropped, also by a failure.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Writes until it is told to stop; returns the last number that was acknowledged.
 fn write(client: &mut Client, from: u64, ended: &AtomicBool, done: &AtomicU64) {
     let mut n = from;
@@ -170,6 +188,42 @@ fn write(client: &mut Client, from: u64, ended: &AtomicBool, done: &AtomicU64) {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// The commit that was under way then is in the copy from which the replica is made anew.
+#[test]
+fn a_commit_that_waits_for_a_lost_replica_goes_on_when_it_was_made_anew() {
+    let dormouse = awake();
+    let (_, mut client) = shop(&dormouse, 1, &["--durability", "replica"]);
+    let mut admin = dormouse.platform("shop");
+    process::until("commits wait for a replica", || {
+        admin
+            .query("SELECT @@GLOBAL.rpl_semi_sync_master_enabled")
+            .value()
+            == "1"
+    });
+    let (ended, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        // the only writer: no other commit is acknowledged in its place
+        scope.spawn(|| write(&mut client, 0, &ended, &done));
+        let _ends = Ends(&ended);
+        for _ in 0..count("DORMOUSE_TEST_LOSSES", 2) {
+            until_following(&dormouse, 1);
+            let goal = done.load(Ordering::SeqCst) + 100;
+            process::until("the writer goes on", || done.load(Ordering::SeqCst) > goal);
+            let id = *instances(&dormouse).first().unwrap();
+            let (files, lost) = (directory(&dormouse, id), dormouse.data_dir().join("lost"));
+            std::fs::rename(&files, &lost).unwrap();
+            let own = format!("{}.cnf", files.display());
+            process::mentioning(own.as_ref())
+                .into_iter()
+                .for_each(process::kill);
+            process::until("it is made anew", || !instances(&dormouse).contains(&id));
+            std::fs::remove_dir_all(&lost).unwrap();
+            let goal = done.load(Ordering::SeqCst) + 10;
+            process::until("the writer goes on", || done.load(Ordering::SeqCst) > goal);
+        }
+    });
 }
 
 /// The server and its files are gone at once, while a client writes. `DORMOUSE_TEST_LOSSES` says how often.
@@ -223,4 +277,44 @@ fn a_lost_primary_is_replaced_and_nothing_that_was_acknowledged_is_lost() {
     );
     let told = dormouse.json(&["events", "shop"]).to_string();
     assert!(told.contains("took its place"), "{told}");
+    let metrics = dormouse.command(&["metrics"]).output().unwrap();
+    let metrics = String::from_utf8(metrics.stdout).unwrap();
+    let counted = format!(
+        "dormouse_failovers_total {}\n",
+        count("DORMOUSE_TEST_LOSSES", 2)
+    );
+    assert!(metrics.contains(&counted), "{metrics}");
+}
+
+/// Skipped where there is no second server.
+#[test]
+fn after_an_upgrade_the_replicas_are_made_anew_by_the_newer_server() {
+    let older = std::env::var("DORMOUSE_TEST_MARIADBD").unwrap_or_default();
+    let newer = std::env::var("DORMOUSE_TEST_MARIADBD_118").ok();
+    let Some(newer) = newer.filter(|newer| *newer != older) else {
+        println!("skipped: there is no second server");
+        return;
+    };
+    let dormouse = Dormouse::start_with(&format!(
+        "[servers]\n\"11.8\" = \"{newer}\"\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n"
+    ));
+    let (_, mut client) = shop(&dormouse, 2, &[]);
+    let old = instances(&dormouse);
+    let _ = dormouse.json(&["upgrade", "shop", "--to", "11.8"]);
+    client.query("INSERT INTO app.t VALUES (1)").ok();
+    process::until("all of them are new", || {
+        let now = instances(&dormouse);
+        now.len() == 2 && now.is_disjoint(&old)
+    });
+    until_following(&dormouse, 2);
+    for one in instances(&dormouse) {
+        until_it_has(&dormouse, one, 1);
+        let version = replica(&dormouse, one).query("SELECT VERSION()").value();
+        assert!(version.starts_with("11.8"), "{version}");
+    }
+    for one in old {
+        process::until("the old ones are gone", || {
+            !directory(&dormouse, one).exists()
+        });
+    }
 }

@@ -1,13 +1,13 @@
 //! Metrics for Prometheus, in OpenMetrics text.
 //!
 //! Values are read from the plane and the data path at each request. The only labels are the names of
-//! the database and of the pin, which are few; what concerns all backups or understudies has none.
+//! the database and of the pin, which are few; what concerns all backups, understudies or moves has none.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use dormouse_control::backups::Counts;
-use dormouse_control::{Plane, Status, UnderstudyCounts};
+use dormouse_control::{MoveCounts, Plane, ReplicaDoing, Status, UnderstudyCounts};
 use dormouse_types::{PoolStatus, State, Usage};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
@@ -193,8 +193,35 @@ const FIGURES: [Figure; 34] = [
     }),
 ];
 
-/// The values of one moment: of each database, of all backups, and of all understudies.
-struct Snapshot(Vec<Figures>, Counts, UnderstudyCounts);
+/// The values of one moment: of each database, of all backups, of all understudies, and of all moves.
+struct Snapshot(Vec<Figures>, Counts, UnderstudyCounts, MoveCounts);
+
+/// A metric of each database with replicas.
+type ReplicaFigure = (&'static str, &'static str, fn(&Status) -> Option<i64>);
+
+/// Those metrics; without a value there is no line.
+const REPLICAS: [ReplicaFigure; 3] = [
+    ("replicas_wanted", "replicas it should have", |of| {
+        Some(i64::from(of.spec.replicas.get()))
+    }),
+    (
+        "replicas_following",
+        "replicas that have all, or almost",
+        |of| {
+            let all = of.followers.iter();
+            let following = all.filter(|one| one.doing == ReplicaDoing::Following);
+            i64::try_from(following.count()).ok()
+        },
+    ),
+    (
+        "replicas_behind_seconds",
+        "age of the transaction that the last of its replicas applies",
+        |of| {
+            let behind = of.followers.iter().filter_map(|one| one.behind_s).max()?;
+            i64::try_from(behind).ok()
+        },
+    ),
+];
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -225,6 +252,8 @@ impl Collector for Snapshot {
             }
         }
         self.states(&mut encoder)?;
+        self.replicas(&mut encoder)?;
+        self.moves(&mut encoder)?;
         self.understudies(&mut encoder)?;
         self.backups(&mut encoder)
     }
@@ -241,6 +270,41 @@ impl Snapshot {
         for (state, count) in counts {
             let labels = [("state", state)];
             ConstGauge::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn replicas(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let has_some = |of: &&Status| of.spec.replicas.get() > 0 || !of.followers.is_empty();
+        for (name, help, value) in REPLICAS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for of in self.0.iter().map(|(status, ..)| status).filter(has_some) {
+                if let Some(value) = value(of) {
+                    let labels = [("database", of.name.as_str())];
+                    ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn moves(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let MoveCounts {
+            made,
+            failed,
+            failovers,
+        } = self.3;
+        for (name, help, value) in [
+            ("moves", "databases that have moved or were upgraded", made),
+            ("moves_failed", "moves and upgrades that failed", failed),
+            (
+                "failovers",
+                "replicas that took the place of a lost primary",
+                failovers,
+            ),
+        ] {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(metric)?;
         }
         Ok(())
     }
@@ -323,6 +387,7 @@ pub(crate) fn text(plane: &Plane) -> Result<String, fmt::Error> {
         figures.collect(),
         plane.backups().counts(),
         plane.understudies().counts(),
+        plane.moves().counts(),
     )));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;

@@ -79,6 +79,7 @@ pub use error::{Error, ErrorKind};
 pub use lock::{Lock, LockError};
 pub use moves::MoveDone;
 pub use moves::check::UpgradeCheck;
+pub use moves::counts::MoveCounts;
 pub use moves::progress::MoveStatus;
 pub use plane::Plane;
 pub use plane::tokens::{AddToken, Admitted, Refused, RotateToken};

@@ -27,6 +27,7 @@ use crate::time::{millis_since, now, within};
 use progress::{Candidate, Files, Moving};
 
 pub(crate) mod check;
+pub(crate) mod counts;
 pub(crate) mod expiry;
 pub(crate) mod progress;
 
@@ -76,8 +77,14 @@ impl Creator {
         let work = async move {
             let moved = Box::pin(self.move_it(&order, &moving, &by)).await;
             order.database.end_move();
-            if let Err(error) = &moved {
-                self.note_failure(&order.database, error, by).await;
+            match &moved {
+                Ok(_) => self.context.moves.made(),
+                Err(error) => {
+                    if !moving.is_cancelled() {
+                        self.context.moves.failed();
+                    }
+                    self.note_failure(&order.database, error, by).await;
+                }
             }
             moved
         };

@@ -199,6 +199,11 @@ pub trait Servers: Send + Sync + 'static {
         Err(follows_none())
     }
 
+    /// Lets commits of the server go on that wait for a follower which has them already.
+    async fn remind_replica(&self, _server: &Server) -> Result<(), ServerError> {
+        Err(follows_none())
+    }
+
     /// Removes the files of the server's log but the last two.
     async fn purge_own_log(&self, _server: &Server) -> Result<(), ServerError> {
         Err(follows_none())

@@ -189,6 +189,7 @@ fn assemble(
         wants_replicas: replicas::Wanted::default(),
         histories: Histories::new(config.archive_every),
         outcomes: Outcomes::default(),
+        moves: moves::counts::MoveCounter::default(),
         tasks,
         data_dir: config.data_dir.clone(),
         calendar: config.calendar.clone(),

@@ -363,10 +363,15 @@ async fn clients_and_backends_are_shown_and_counted() {
         "# TYPE dormouse_lease_seconds counter",
         "dormouse_cpu_seconds_total{database=\"shop\"} 0.0",
         "# TYPE dormouse_memory_byte_seconds counter",
+        "dormouse_moves_total 0",
+        "dormouse_moves_failed_total 0",
+        "dormouse_failovers_total 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
     assert!(text.ends_with("# EOF\n"));
+    let has = |what: &str| text.contains(what);
+    assert!(!has("dormouse_replicas_wanted{"), "it has none: {text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

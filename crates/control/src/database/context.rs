@@ -15,6 +15,7 @@ use crate::doors::Doors;
 use crate::history::state::Histories;
 use crate::instance::host::Host;
 use crate::metering::Metering;
+use crate::moves::counts::MoveCounter;
 use crate::outcome::reading::Outcomes;
 use crate::registry::Registry;
 use crate::replicas::Wanted;
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) histories: Histories,
     pub(crate) wants_replicas: Wanted,
     pub(crate) outcomes: Outcomes,
+    pub(crate) moves: MoveCounter,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) data_dir: PathBuf,
     pub(crate) calendar: Calendar,

@@ -82,6 +82,7 @@ pub(super) async fn fail_over(actor: &mut Actor, lost: &str) -> bool {
     };
     actor.record(from, &act, began, None).await;
     globals::record_lost(actor, &globals_lost).await;
+    actor.context.moves.failed_over();
     discard(actor, former.id());
     replicas.wake();
     true

@@ -9,6 +9,7 @@ use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
 use crate::moves::check::{UpgradeCheck, check_upgrade};
+use crate::moves::counts::MoveCounts;
 use crate::moves::{MoveDone, MoveOrder};
 use crate::principal::Principal;
 
@@ -78,6 +79,12 @@ impl Moves<'_> {
         let place = self.place(&database, &wish)?;
         let creator = self.creator.clone();
         check_upgrade(creator, database, place).await
+    }
+
+    /// How many there were since Dormouse started.
+    #[must_use]
+    pub fn counts(&self) -> MoveCounts {
+        self.creator.context.moves.counts()
     }
 
     /// Where it moves, with the series only if that is another one.

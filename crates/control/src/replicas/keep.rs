@@ -69,6 +69,7 @@ pub(crate) fn begin(creator: &Creator, database: &Arc<Database>, found: Vec<Inst
         failed: None,
         purged: now(),
         found: true,
+        following: BTreeSet::new(),
         silent: None,
     };
     creator.context.tasks.spawn(Box::pin(keeper.run()));
@@ -84,6 +85,8 @@ struct Keeper {
     purged: Instant,
     /// Whether those of the catalog have not been observed yet.
     found: bool,
+    /// Those that followed at the last look.
+    following: BTreeSet<InstanceId>,
     /// Since when the primary does not answer, with its run and its CPU time then.
     silent: Option<(Instant, Observed)>,
 }
@@ -157,23 +160,48 @@ impl Keeper {
                 }
                 seen.push(status);
             }
-            for id in &broken {
-                if let Some(at) = members.iter().position(|one| one.follower.id() == *id) {
-                    let member = members.remove(at);
-                    self.discard(member).await;
-                }
-            }
+        }
+        for id in &broken {
+            self.remove(*id).await;
         }
         self.found = false;
-        let connected = seen.iter().any(|one| one.doing == ReplicaDoing::Following);
-        self.acknowledge(&primary, connected).await;
+        let following = { seen.iter() }
+            .filter(|one| one.doing == ReplicaDoing::Following)
+            .map(|one| one.instance)
+            .collect();
+        self.acknowledge(&primary, following).await;
         self.publish(seen);
         self.offer(readable);
         self.purge(&primary, purge_to, broken.is_empty()).await;
         let there = self.replicas.members.lock().await.len();
         let paused = self.failed.is_some_and(|at| at.elapsed() < AGAIN);
-        if there < wanted && !paused {
-            self.failed = self.make().await.is_none().then(now);
+        let old = self.of_another_server().await.filter(|_| there == wanted);
+        if (there < wanted || old.is_some()) && !paused {
+            let made = self.make().await;
+            self.failed = made.is_none().then(now);
+            if let Some(old) = old.filter(|_| made.is_some()) {
+                info!(instance = %old, "a replica of the server of before the upgrade is removed");
+                self.remove(old).await;
+            }
+        }
+    }
+
+    /// A replica of another version of the server than the primary's, since that was upgraded. It may not understand all
+    /// that the primary writes, and would bring the older version back.
+    async fn of_another_server(&self) -> Option<InstanceId> {
+        let driver = &self.creator.context.host.driver;
+        let series = |id| driver.place(id).and_then(|place| place.series);
+        let own = series(self.database.seat())?;
+        let members = self.replicas.members.lock().await;
+        let mut ids = members.iter().map(|one| one.follower.id());
+        ids.find(|id| series(*id).is_some_and(|other| other != own))
+    }
+
+    async fn remove(&self, id: InstanceId) {
+        let mut members = self.replicas.members.lock().await;
+        if let Some(at) = members.iter().position(|one| one.follower.id() == id) {
+            let member = members.remove(at);
+            self.discard(member).await;
         }
     }
 
@@ -310,8 +338,11 @@ impl Keeper {
         })
     }
 
-    /// Lets commits wait for a replica, or not.
-    async fn acknowledge(&self, primary: &Server, connected: bool) {
+    /// Lets commits wait for a replica, or not; these follow now.
+    async fn acknowledge(&mut self, primary: &Server, following: BTreeSet<InstanceId>) {
+        let connected = !following.is_empty();
+        let another = !following.is_subset(&self.following);
+        self.following = following;
         let host = &self.creator.context.host;
         let waits = match self.database.spec().durability {
             CommitDurability::Local => false,
@@ -319,10 +350,13 @@ impl Keeper {
             CommitDurability::Replica if connected => true,
             CommitDurability::Replica => return,
         };
-        let set = within(
-            host.deadlines.ask,
-            host.servers.wait_for_replica(primary, waits),
-        );
+        let set = within(host.deadlines.ask, async {
+            host.servers.wait_for_replica(primary, waits).await?;
+            match waits && another {
+                true => host.servers.remind_replica(primary).await,
+                false => Ok(()),
+            }
+        });
         if let Err(error) = set.await {
             warn!(database = %self.database.name, %error, "cannot set whether commits wait for a replica");
         }

@@ -275,6 +275,11 @@ impl Servers for AdminServers {
         Ok(admin.follow().wait_for_follower(waits).await?)
     }
 
+    async fn remind_replica(&self, server: &Server) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().remind_follower().await?)
+    }
+
     async fn purge_own_log(&self, server: &Server) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(admin.follow().purge_own_log().await?)

@@ -166,6 +166,16 @@ impl Follow<'_> {
             .map(drop)
     }
 
+    /// Lets commits go on that wait for a follower which has them already: from its copy, or because it lost its connection
+    /// before it could say so. It gets them no more, and acknowledges them with whatever comes next: this is a statement
+    /// in the log that does nothing.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn remind_follower(&mut self) -> Result<(), AdminError> {
+        self.run("FLUSH HOSTS").await.map(drop)
+    }
+
     /// Removes the files of the server's own log but the last two.
     ///
     /// # Errors
