@@ -88,34 +88,37 @@ fn a_database_moves_to_another_data_directory_and_back() {
     );
 }
 
-/// Skipped where there is no second server.
+/// Skipped where there is no second server. `DORMOUSE_UPGRADES` says how many, `DORMOUSE_MOVE_CLIENTS` how many clients.
 #[test]
-fn a_database_is_upgraded_under_load_and_no_client_notices() {
+fn databases_are_upgraded_under_load_and_no_client_notices() {
     let older = std::env::var("DORMOUSE_TEST_MARIADBD").unwrap_or_default();
-    let Some(newer) = std::env::var("DORMOUSE_TEST_MARIADBD_118")
-        .ok()
-        .filter(|newer| *newer != older)
-    else {
+    let newer = std::env::var("DORMOUSE_TEST_MARIADBD_118").ok();
+    let Some(newer) = newer.filter(|newer| *newer != older) else {
         return;
     };
     let dormouse = Dormouse::start_with(&format!(
         "[servers]\n\"11.8\" = \"{newer}\"\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n"
     ));
-    let who = dormouse.create("shop", &["--units", "2..2"]);
-    load::make(&mut dormouse.connect(&who));
-    let before = seat(&dormouse);
-    let checked = dormouse.json(&["upgrade", "shop", "--to", "11.8", "--check"]);
-    assert_eq!(checked["damaged"], serde_json::json!([]), "{checked}");
-    assert_eq!(seat(&dormouse), before);
-    load::run(&dormouse, &who, 4, || {
-        let _ = dormouse.json(&["upgrade", "shop", "--to", "11.8", "--keep", "0"]);
-    });
-    assert_eq!(dormouse.show("shop")["version"], "11.8");
-    let mut client = dormouse.connect(&who);
-    let version = client.query("SELECT VERSION()").value();
-    assert!(version.starts_with("11.8"), "{version}");
-    let (done, why) = output_of(&mut dormouse.command(&["upgrade", "shop", "--to", "10.11"]));
-    assert!(!done && why.contains("older"), "{why}");
+    for n in 0..count("DORMOUSE_UPGRADES", 1) {
+        let name = format!("shop{n}");
+        let who = dormouse.create(&name, &["--units", "2..2"]);
+        load::make(&mut dormouse.connect(&who));
+        let before = dormouse.show(&name)["instance"].clone();
+        let checked = dormouse.json(&["upgrade", &name, "--to", "11.8", "--check"]);
+        assert_eq!(checked["damaged"], serde_json::json!([]), "{checked}");
+        assert_eq!(dormouse.show(&name)["instance"], before);
+        load::run(&dormouse, &who, count("DORMOUSE_MOVE_CLIENTS", 4), || {
+            let _ = dormouse.json(&["upgrade", &name, "--to", "11.8", "--keep", "0"]);
+        });
+        assert_eq!(dormouse.show(&name)["version"], "11.8");
+        let mut client = dormouse.connect(&who);
+        let version = client.query("SELECT VERSION()").value();
+        assert!(version.starts_with("11.8"), "{version}");
+        let back = ["upgrade", &name, "--to", "10.11"];
+        let (done, why) = output_of(&mut dormouse.command(&back));
+        assert!(!done && why.contains("older"), "{why}");
+        let _ = dormouse.json(&["drop", &name, "--yes"]);
+    }
     // one that sleeps is upgraded asleep
     let old = dormouse.create("blog", &[]);
     let mut client = dormouse.connect(&old);
@@ -126,7 +129,8 @@ fn a_database_is_upgraded_under_load_and_no_client_notices() {
     let _ = dormouse.json(&["upgrade", "blog", "--to", "11.8"]);
     assert_eq!(dormouse.state("blog"), "parked");
     assert_eq!(client.query("SELECT n FROM app.t").value(), "7");
-    assert!(client.query("SELECT VERSION()").value().starts_with("11.8"));
+    let version = client.query("SELECT VERSION()").value();
+    assert!(version.starts_with("11.8"), "{version}");
 }
 
 #[test]

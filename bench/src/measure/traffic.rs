@@ -15,6 +15,9 @@ use crate::stats::percentile;
 /// Number of clients.
 const CLIENTS: u64 = 8;
 
+/// What a client sends after an error.
+const ENDS: &str = "ROLLBACK";
+
 /// Clients that run.
 pub(super) struct Traffic {
     stop: Arc<AtomicBool>,
@@ -34,8 +37,11 @@ pub(super) struct Seen {
 /// A statement that was answered.
 #[derive(Debug, Clone, Copy)]
 struct Statement {
+    client: u64,
     sent: Instant,
     answered: Instant,
+    /// Whether it did work: it is no `ROLLBACK`, and did not fail.
+    works: bool,
 }
 
 /// Makes the tables: rows of about a kilobyte in one, none in the other.
@@ -93,16 +99,20 @@ impl Seen {
         (percentile(&times, 100.0), percentile(&times, 99.9))
     }
 
-    /// The longest time within which no client got an answer.
-    pub(super) fn silence(&self, from: Instant, to: Instant) -> Duration {
-        let mut answers: Vec<Instant> = { self.statements.iter() }
-            .map(|one| one.answered)
-            .filter(|at| (from..=to).contains(at))
-            .collect();
-        answers.extend([from, to]);
-        answers.sort();
-        let gaps = answers.windows(2).map(|two| two[1] - two[0]);
-        gaps.max().unwrap_or_default()
+    /// The longest time in which a client got no work done.
+    pub(super) fn stood_still(&self, from: Instant, to: Instant) -> Duration {
+        let of = |client| {
+            let done = self.statements.iter();
+            let done = done.filter(move |one| one.client == client && one.works);
+            let mut at: Vec<Instant> = { done.map(|one| one.answered) }
+                .filter(|at| (from..=to).contains(at))
+                .collect();
+            at.extend([from, to]);
+            at.sort();
+            let gaps = at.windows(2).map(|two| two[1] - two[0]);
+            gaps.max().unwrap_or_default()
+        };
+        (1..=CLIENTS).map(of).max().unwrap_or_default()
     }
 }
 
@@ -117,18 +127,23 @@ fn customer(mut client: Client, number: u64, rows: u64, stop: &AtomicBool) -> Se
             0 => vec!["BEGIN".to_owned(), sells, notes, "COMMIT".to_owned()],
             _ => vec![sells],
         };
-        for text in &texts {
+        let mut texts = texts.into_iter();
+        while let Some(text) = texts.next() {
             let sent = Instant::now();
-            let Ok(reply) = client.try_query(text) else {
+            let Ok(reply) = client.try_query(&text) else {
                 seen.dropped += 1;
                 return seen;
             };
-            let answered = Instant::now();
-            seen.statements.push(Statement { sent, answered });
+            seen.statements.push(Statement {
+                client: number,
+                sent,
+                answered: Instant::now(),
+                works: text != ENDS && matches!(reply, Reply::Ok(_)),
+            });
             if let Reply::Err(error) = reply {
-                seen.errors.push(format!("{error:?}"));
-                let _ = client.try_query("ROLLBACK");
-                break;
+                seen.errors
+                    .push(format!("{}: {}", error.code, error.message));
+                texts = vec![ENDS.to_owned()].into_iter();
             }
         }
     }
@@ -144,8 +159,10 @@ mod tests {
         let began = Instant::now();
         let at = |ms| began + Duration::from_millis(ms);
         let statement = |sent, answered| Statement {
+            client: 1,
             sent: at(sent),
             answered: at(answered),
+            works: true,
         };
         let seen = Seen {
             statements: vec![statement(0, 10), statement(5, 300), statement(310, 320)],
@@ -153,7 +170,30 @@ mod tests {
         };
         assert_eq!(seen.during(at(50), at(100)), [295.0]);
         assert_eq!(seen.longest(at(0), at(400)).0, 295.0);
-        assert_eq!(seen.silence(at(0), at(400)).as_millis(), 290);
         assert!(seen.longest(at(330), at(400)).0.is_nan());
+    }
+
+    #[test]
+    fn a_client_stands_still_until_it_gets_work_done_whatever_others_do() {
+        let began = Instant::now();
+        let at = |ms| began + Duration::from_millis(ms);
+        let statement = |client, answered, works| Statement {
+            client,
+            sent: at(answered),
+            answered: at(answered),
+            works,
+        };
+        let busy = (2..=CLIENTS).flat_map(|client| (0..9).map(move |n| (client, n * 50)));
+        let mut statements: Vec<_> = busy
+            .map(|(client, ms)| statement(client, ms, true))
+            .collect();
+        statements.extend(
+            [(10, true), (100, false), (310, true)].map(|(ms, works)| statement(1, ms, works)),
+        );
+        let seen = Seen {
+            statements,
+            ..Seen::default()
+        };
+        assert_eq!(seen.stood_still(at(0), at(400)).as_millis(), 300);
     }
 }

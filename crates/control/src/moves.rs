@@ -42,8 +42,11 @@ const LAST_ATTEMPT: Duration = Duration::from_secs(1);
 const BETWEEN: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A follower that has less to apply than this, in seconds, is asked for the rest with the door shut.
+/// A follower that is further behind than this, in seconds, is not asked how much it lacks.
 const NEAR: u64 = 1;
+
+/// A follower that gets what the primary has at a moment within this time has almost all.
+const ALMOST: Duration = Duration::from_millis(30);
 
 /// A move to be done.
 pub(crate) struct MoveOrder {
@@ -219,10 +222,23 @@ impl Creator {
             if let Some(error) = progress.error {
                 return Err(failed(error));
             }
-            if progress.connected && progress.behind.is_some_and(|behind| behind <= NEAR) {
+            let near = progress.behind.is_some_and(|behind| behind <= NEAR);
+            if progress.connected && near && self.has_almost_all(database, follower).await {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Whether the follower gets soon what the primary has now. It is not asked for long: the primary goes on meanwhile.
+    async fn has_almost_all(&self, database: &Database, follower: &Follower) -> bool {
+        let host = &self.context.host;
+        let position = within(host.deadlines.ask, async {
+            host.servers.logged(&database.server()?).await
+        });
+        match position.await {
+            Ok(position) => follower.reaches(&position, ALMOST).await == Ok(true),
+            Err(_) => false,
         }
     }
 

@@ -6,7 +6,6 @@
 //! after a crash behind it, it finds the new one, and removes the old.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use dormouse_driver::Run;
 use dormouse_policy::Act;
@@ -23,9 +22,6 @@ use crate::follower::Follower;
 use crate::instance::Instance;
 use crate::moves::progress::{Candidate, Files};
 use crate::time::{millis_since, now, within};
-
-/// How long the follower may take for what it lacks when the door is shut.
-const REST: Duration = Duration::from_secs(2);
 
 /// Hands the database to the instance of the order.
 pub(super) async fn relocate(actor: &mut Actor, act: Act) -> Done {
@@ -177,9 +173,15 @@ async fn prepare(
         Ok(position) => position,
         Err(error) => return Ok(failed(error.to_string())),
     };
-    match follower.reaches(&position, REST).await {
+    // statements wait meanwhile: rather once more, than long
+    let rest = candidate.moving.patience();
+    match follower.reaches(&position, rest).await {
         Ok(true) => {}
-        Ok(false) => return Ok(vec![format!("the copy lags more than {REST:?} behind")]),
+        Ok(false) => {
+            return Ok(vec![format!(
+                "its copy lacks more than it applies in {rest:?}"
+            )]);
+        }
         Err(error) => return Ok(failed(error)),
     }
     if tokio::time::timeout(limit, actor.context.doors.release(&name))
