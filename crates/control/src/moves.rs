@@ -45,8 +45,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A follower that is further behind than this, in seconds, is not asked how much it lacks.
 const NEAR: u64 = 1;
 
-/// A follower that gets what the primary has at a moment within this time has almost all.
+/// A follower that gets what the primary has at a moment within this time has almost all. If the primary writes more than it
+/// applies, that is never so: the time grows, up to the longest that statements may wait for the rest.
 const ALMOST: Duration = Duration::from_millis(30);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// A move to be done.
 pub(crate) struct MoveOrder {
@@ -153,15 +155,7 @@ impl Creator {
         let units = database.view().units;
         let tell = |stage| moving.tell(stage);
         let follower = seed(self, database, units, &order.place, tell).await?;
-        let id = follower.id();
-        moving.tell("catching up");
-        match self.catch_up(database, &follower).await {
-            Ok(()) => Ok(Files::Following(follower)),
-            Err(error) => {
-                self.warm.discard(id).await;
-                Err(error)
-            }
-        }
+        Ok(Files::Following(follower))
     }
 
     /// Whether its server keeps a log, which runs if it can.
@@ -198,8 +192,8 @@ impl Creator {
         answer.await.unwrap_or(Err(Error::Stopping))
     }
 
-    /// Waits until the follower has almost all.
-    async fn catch_up(&self, database: &Database, follower: &Follower) -> Result<(), Error> {
+    /// Waits until the follower has almost all; returns how long it may take for the rest.
+    async fn catch_up(&self, database: &Database, follower: &Follower) -> Result<Duration, Error> {
         let failed = |reason: String| Error::Machine {
             doing: format!("moving '{}'", database.name),
             reason: format!(
@@ -207,6 +201,7 @@ impl Creator {
                 follower.id()
             ),
         };
+        let began = now();
         let mut source = database.view().incarnation();
         loop {
             let present = database.view().incarnation();
@@ -222,22 +217,25 @@ impl Creator {
             if let Some(error) = progress.error {
                 return Err(failed(error));
             }
-            let near = progress.behind.is_some_and(|behind| behind <= NEAR);
-            if progress.connected && near && self.has_almost_all(database, follower).await {
-                return Ok(());
+            let factor = u32::try_from(began.elapsed().as_secs() / 2 + 1).unwrap_or(u32::MAX);
+            let soon = ALMOST.saturating_mul(factor.saturating_pow(2)).min(LONGEST);
+            let most = NEAR.max(soon.as_secs());
+            let near = progress.behind.is_some_and(|behind| behind <= most);
+            if progress.connected && near && self.has_within(database, follower, soon).await {
+                return Ok(soon);
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Whether the follower gets soon what the primary has now. It is not asked for long: the primary goes on meanwhile.
-    async fn has_almost_all(&self, database: &Database, follower: &Follower) -> bool {
+    /// Whether the follower gets what the primary has now within this time.
+    async fn has_within(&self, database: &Database, follower: &Follower, time: Duration) -> bool {
         let host = &self.context.host;
         let position = within(host.deadlines.ask, async {
             host.servers.logged(&database.server()?).await
         });
         match position.await {
-            Ok(position) => follower.reaches(&position, ALMOST).await == Ok(true),
+            Ok(position) => follower.reaches(&position, time).await == Ok(true),
             Err(_) => false,
         }
     }
@@ -256,8 +254,17 @@ impl Creator {
         let keep = SignedDuration::try_from(order.keep).unwrap_or_default();
         let mut files = Some(files);
         let mut attempts = Attempts::new();
-        moving.tell("waiting for a moment to switch");
+        moving.tell("catching up, and waiting for a moment to switch");
         let refused = loop {
+            if let Some(Files::Following(follower)) = &files {
+                tokio::select! {
+                    caught_up = self.catch_up(database, follower) => match caught_up {
+                        Ok(rest) => moving.set_rest(rest * 2 + FIRST_ATTEMPT),
+                        Err(error) => break error,
+                    },
+                    () = moving.cancelled() => break was_cancelled(database),
+                }
+            }
             moving.set_patience(attempts.patience);
             let candidate = Arc::new(Candidate {
                 files: Mutex::new(files.take()),

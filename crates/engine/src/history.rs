@@ -126,6 +126,9 @@ pub(crate) fn follow_settings(layout: &Layout) -> Vec<(&'static str, &'static st
         ("gtid-strict-mode", "ON"),
         ("slave-parallel-threads", "4"),
         ("slave-parallel-mode", "optimistic"),
+        // what it has not on the disk it gets again from the other server; a promotion ends that
+        ("sync-binlog", "0"),
+        ("innodb-flush-log-at-trx-commit", "2"),
         // nothing but the log may change the data
         ("read-only", "ON"),
         ("event-scheduler", "OFF"),

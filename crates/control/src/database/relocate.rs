@@ -174,7 +174,7 @@ async fn prepare(
         Err(error) => return Ok(failed(error.to_string())),
     };
     // statements wait meanwhile: rather once more, than long
-    let rest = candidate.moving.patience();
+    let rest = candidate.moving.rest();
     match follower.reaches(&position, rest).await {
         Ok(true) => {}
         Ok(false) => {

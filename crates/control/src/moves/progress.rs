@@ -17,6 +17,8 @@ pub(crate) struct Moving {
     stage: Mutex<(&'static str, Option<String>)>,
     /// How long the door may be shut until no statement runs and no transaction is open, in milliseconds.
     patience: AtomicU64,
+    /// How long the door may stay shut until the follower has the rest, in milliseconds.
+    rest: AtomicU64,
     /// Whether the database must not sleep.
     awake: AtomicBool,
     /// Whether it is to end before the switch.
@@ -43,6 +45,7 @@ impl Moving {
             began: now(),
             stage: Mutex::new(("beginning", None)),
             patience: AtomicU64::new(0),
+            rest: AtomicU64::new(0),
             awake: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             cancel: Notify::new(),
@@ -59,6 +62,16 @@ impl Moving {
     /// How long the door may be shut until no statement runs and no transaction is open.
     pub(crate) fn patience(&self) -> Duration {
         Duration::from_millis(self.patience.load(Ordering::SeqCst))
+    }
+
+    /// Sets how long the door may stay shut until the follower has the rest.
+    pub(super) fn set_rest(&self, rest: Duration) {
+        self.rest.store(crate::time::millis(rest), Ordering::SeqCst);
+    }
+
+    /// How long the door may stay shut until the follower has the rest.
+    pub(crate) fn rest(&self) -> Duration {
+        Duration::from_millis(self.rest.load(Ordering::SeqCst))
     }
 
     /// From now on the database must not sleep: an instance follows it.

@@ -13,9 +13,6 @@ use super::{Admin, AdminError, Rows, TIMEOUT, literal};
 /// How long the server waits before it connects again, in seconds.
 const RETRY: u32 = 1;
 
-/// Threads that apply transactions while it follows.
-const THREADS: u32 = 4;
-
 /// How far a server has followed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
@@ -240,19 +237,11 @@ impl Follow<'_> {
         }
         self.run("SET GLOBAL gtid_strict_mode = OFF").await?;
         self.run("SET GLOBAL slave_parallel_threads = 0").await?;
+        // from now on a commit is told when it is on the disk, and so is what was applied before
+        self.run("SET GLOBAL sync_binlog = 1, GLOBAL innodb_flush_log_at_trx_commit = 1")
+            .await?;
+        self.run("FLUSH LOCAL ENGINE LOGS, BINARY LOGS").await?;
         self.open().await
-    }
-
-    /// Makes a server that was promoted, or fenced, a follower again.
-    ///
-    /// # Errors
-    /// As [`AdminError`] says.
-    pub async fn demote(&mut self) -> Result<(), AdminError> {
-        self.fence().await?;
-        self.run("SET GLOBAL gtid_strict_mode = ON").await?;
-        self.run(&format!("SET GLOBAL slave_parallel_threads = {THREADS}"))
-            .await
-            .map(drop)
     }
 
     async fn run(&mut self, sql: &str) -> Result<Rows, AdminError> {
