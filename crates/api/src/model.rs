@@ -8,8 +8,8 @@ use std::path::PathBuf;
 pub use dormouse_control::token::InvalidId;
 pub use dormouse_control::{
     BranchOf, By, Cap, DatabaseKeys, Direction, Encryption, EncryptionState, Figures, KeyList,
-    Measure, MoveDone, MoveStatus, NewToken, Role, SettingsPatch, Token, TokenId, TokenName,
-    UnderstudyCounts, UsageReport, UsageRow, WakesReport, WakesRow,
+    Measure, MoveDone, MoveStatus, NewToken, ReplicaDoing, ReplicaStatus, Role, SettingsPatch,
+    Token, TokenId, TokenName, UnderstudyCounts, UsageReport, UsageRow, WakesReport, WakesRow,
 };
 use dormouse_types::{
     Backups, Bytes, Carry, CommitDurability, DatabaseName, Delay, InstanceId, Layer, Money, Month,
@@ -263,6 +263,9 @@ pub struct Database {
     /// Of which database it is a branch.
     #[serde(default)]
     pub branch: Option<BranchOf>,
+    /// The servers that follow its primary.
+    #[serde(default)]
+    pub followers: Vec<ReplicaStatus>,
     /// Its move to another place, while one is under way.
     #[serde(default)]
     pub moving: Option<MoveStatus>,

@@ -388,6 +388,7 @@ fn database(status: Status) -> Database {
             rung: spend.rung.as_str().to_owned(),
         }),
         branch: status.branch,
+        followers: status.followers,
         moving: status.moving,
         reason: status.last_reason,
     }

@@ -23,6 +23,7 @@ use crate::instance::{Instance, Unmet};
 use crate::meter::{Meter, Seen, SharedMeter};
 use crate::principal::Principal;
 use crate::random;
+use crate::replicas;
 use crate::status::{Created, EventKind, Figures};
 use crate::time::{millis, millis_since, now, within};
 use crate::understudy::Understudies;
@@ -256,6 +257,7 @@ impl Creator {
             context.doors.open(&name, target);
         }
         context.storage.database_woke();
+        replicas::keep::begin(self, &database, Vec::new());
         let actor = Actor::made(Arc::clone(context), database, instance, seen);
         context.tasks.spawn(turn::run(actor, false));
     }

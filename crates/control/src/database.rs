@@ -17,6 +17,7 @@ use crate::catalog::DatabaseRow;
 use crate::error::Error;
 use crate::meter::{Meter, SharedMeter};
 use crate::moves::Moving;
+use crate::replicas::{Member, Replicas};
 use crate::servers::{Server, ServerError};
 use crate::status::BranchOf;
 pub(crate) use requests::Heir;
@@ -26,6 +27,7 @@ pub(crate) use view::{Rare, View};
 pub(crate) mod actor;
 mod busy;
 pub(crate) mod context;
+mod failover;
 mod habits;
 mod hours;
 mod inbox;
@@ -68,8 +70,16 @@ pub(crate) struct Database {
     restricted: Mutex<Option<Box<str>>>,
     /// Of which database it is a copy.
     pub(crate) branch: Option<Box<BranchOf>>,
+    /// What few databases have; boxed, because a sleeping database must be small.
+    apart: Mutex<Option<Box<Apart>>>,
+}
+
+/// What few databases have.
+#[derive(Default)]
+struct Apart {
     /// Its move to another instance, while one is under way.
-    moving: Mutex<Option<Arc<Moving>>>,
+    moving: Option<Arc<Moving>>,
+    replicas: Option<Arc<Replicas>>,
 }
 
 impl Database {
@@ -105,7 +115,7 @@ impl Database {
             inbox: Mutex::default(),
             restricted: Mutex::default(),
             branch: row.branch,
-            moving: Mutex::default(),
+            apart: Mutex::default(),
         })
     }
 
@@ -192,7 +202,8 @@ impl Database {
 
     /// Begins a move to another instance: it stays awake until [`Database::end_move`], and its server keeps a log.
     pub(crate) fn begin_to_move(&self) -> Result<Arc<Moving>, Error> {
-        let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut apart = self.apart();
+        let moving = &mut apart.get_or_insert_default().moving;
         if moving.is_some() {
             return Err(Error::Refused {
                 database: self.name.clone(),
@@ -207,14 +218,44 @@ impl Database {
 
     /// The move is over.
     pub(crate) fn end_move(&self) {
-        *self.moving.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(apart) = self.apart().as_mut() {
+            apart.moving = None;
+        }
         self.wake_actor();
     }
 
     /// Its move to another instance, while one is under way.
     pub(crate) fn moving(&self) -> Option<Arc<Moving>> {
-        let moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
-        moving.clone()
+        self.apart().as_ref()?.moving.clone()
+    }
+
+    /// Begins to have replicas; `None` if it has some already.
+    pub(crate) fn begin_replicas(&self, members: Vec<Member>) -> Option<Arc<Replicas>> {
+        let mut apart = self.apart();
+        let replicas = &mut apart.get_or_insert_default().replicas;
+        if let Some(replicas) = replicas {
+            replicas.wake();
+            return None;
+        }
+        let begun = Replicas::new(members);
+        *replicas = Some(Arc::clone(&begun));
+        Some(begun)
+    }
+
+    /// It has no replicas any more.
+    pub(crate) fn end_replicas(&self) {
+        if let Some(apart) = self.apart().as_mut() {
+            apart.replicas = None;
+        }
+    }
+
+    /// Its replicas, if it has some.
+    pub(crate) fn replicas(&self) -> Option<Arc<Replicas>> {
+        self.apart().as_ref()?.replicas.clone()
+    }
+
+    fn apart(&self) -> MutexGuard<'_, Option<Box<Apart>>> {
+        self.apart.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The current state.

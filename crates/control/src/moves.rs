@@ -18,17 +18,16 @@ use crate::catalog::{Change, Durability, Entry};
 use crate::create::{Creator, to_its_end};
 use crate::database::Database;
 use crate::error::Error;
+use crate::follower::Follower;
 use crate::instance::Instance;
 use crate::principal::Principal;
 use crate::status::{EventKind, Figures};
 use crate::time::{millis_since, now, within};
-use follower::Follower;
 pub use progress::MoveStatus;
 pub(crate) use progress::Moving;
 use progress::{Candidate, Files};
 
 pub(crate) mod expiry;
-pub(crate) mod follower;
 pub(crate) mod progress;
 
 /// How long pinned sessions, open transactions and running statements may put the switch off.

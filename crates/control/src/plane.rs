@@ -22,6 +22,7 @@ use crate::doors::Doors;
 use crate::error::Error;
 use crate::history::watch::store_rest;
 use crate::principal::Principal;
+use crate::replicas;
 use crate::servers::Servers;
 use crate::startup::{self, Started};
 use crate::status::{Created, Event, EventFilter, Status};
@@ -272,6 +273,14 @@ impl Plane {
         let status = self
             .change_spec(name, |spec| settings.applied_to(spec))
             .await?;
+        if before != after
+            && let Some(database) = self.context.registry.find(name)
+        {
+            replicas::keep::begin(&self.creator, &database, Vec::new());
+            if let Some(replicas) = database.replicas() {
+                replicas.wake();
+            }
+        }
         if before.keeps_log() == after.keeps_log() || status.state == State::Parked {
             return Ok(status);
         }

@@ -192,6 +192,16 @@ pub trait Servers: Send + Sync + 'static {
         Err(follows_none())
     }
 
+    /// Lets commits of the server wait until a server that follows it has them, or not.
+    async fn wait_for_replica(&self, _server: &Server, _waits: bool) -> Result<(), ServerError> {
+        Err(follows_none())
+    }
+
+    /// Removes the files of the server's log but the last two.
+    async fn purge_own_log(&self, _server: &Server) -> Result<(), ServerError> {
+        Err(follows_none())
+    }
+
     /// The events of a server, with their states.
     async fn events(&self, _server: &Server) -> Result<EventStates, ServerError> {
         Err(follows_none())

@@ -41,6 +41,7 @@ use crate::metering::{self, Metering};
 use crate::moves;
 use crate::rebuild::{self, Found};
 use crate::registry::Registry;
+use crate::replicas;
 use crate::servers::Servers;
 use crate::spares::Spares;
 use crate::status::Event;
@@ -78,13 +79,20 @@ pub(crate) async fn start(
     let creator = assemble(config, driver, servers, doors, parts);
     let found = clear_up(&creator, &contents).await?;
     creator.context.storage.look_at_disk().await;
-    let databases: Vec<_> = contents
-        .databases
-        .into_iter()
+    let databases: Vec<_> = { contents.databases.iter().cloned() }
         .chain(found.rebuilt)
         .collect();
     let instances = databases.iter().map(|row| row.instance).collect();
     start_actors(&creator, databases).await?;
+    for database in creator.context.registry.all() {
+        let of_it = |row: &&InstanceRow| {
+            row.serves
+                .as_ref()
+                .is_some_and(|(name, role)| *name == database.name && *role == Role::Replica)
+        };
+        let found = contents.instances.iter().filter(of_it).map(|row| row.id);
+        replicas::keep::begin(&creator, &database, found.collect());
+    }
     spawn_background(&creator, instances);
     Ok(Started {
         creator,
@@ -261,6 +269,12 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<Found, Error
             Phase::Preparing | Phase::Removing => warm.discard(*id).await,
             Phase::Warm if present.contains(id) && *of == rights::CURRENT => warm.add(*id),
             Phase::Warm => warm.discard(*id).await,
+            Phase::Claimed if matches!(serves, Some((_, Role::Replica))) => {
+                let of = serves.as_ref().map(|(name, _)| name);
+                if !databases.iter().any(|row| Some(&row.name) == of) {
+                    warm.discard(*id).await;
+                }
+            }
             Phase::Claimed if matches!(serves, Some((_, Role::Former))) => {
                 // a crash may have left its server
                 stop_unknown(creator, *id).await;

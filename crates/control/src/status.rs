@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::moves::MoveStatus;
+use crate::replicas::ReplicaStatus;
 
 /// A new database.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +103,9 @@ pub struct Status {
     pub branch: Option<BranchOf>,
     /// Why it is in this state.
     pub last_reason: String,
+    /// The servers that follow its primary.
+    #[serde(default)]
+    pub followers: Vec<ReplicaStatus>,
     /// Its move to another instance, while one is under way.
     #[serde(default)]
     pub moving: Option<MoveStatus>,

@@ -175,10 +175,20 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
 fn replicas(d: &Database) -> String {
     match d.replicas.get() {
         0 => "none".to_owned(),
-        count => format!(
-            "{count}, reads: {}, commits wait for: {}",
-            d.reads, d.durability
-        ),
+        count => {
+            let each = d.followers.iter().map(|one| {
+                let behind = one.behind_s.filter(|s| *s > 0);
+                let behind = behind.map_or(String::new(), |s| format!(", {s} s behind"));
+                format!(
+                    "; instance {}: {}{behind}",
+                    one.instance,
+                    one.doing.as_str()
+                )
+            });
+            let each: String = each.collect();
+            let (reads, commits) = (d.reads, d.durability);
+            format!("{count}, reads: {reads}, commits wait for: {commits}{each}")
+        }
     }
 }
 

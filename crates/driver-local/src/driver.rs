@@ -426,6 +426,13 @@ impl Driver for LocalDriver {
         fed
     }
 
+    async fn kill(&self, id: InstanceId) -> Result<(), Error> {
+        let instance = self.shared.find(id)?;
+        instance.interrupt();
+        let _lock = instance.lock().await;
+        instance::kill(&self.shared, id, &instance).await
+    }
+
     async fn ended(&self, id: InstanceId, incarnation: Incarnation) {
         let Some(handle) = Process::of(incarnation).and_then(Handle::of) else {
             return;

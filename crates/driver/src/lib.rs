@@ -273,6 +273,14 @@ pub trait Driver: Send + Sync + 'static {
         })
     }
 
+    /// Kills the process, if there is one. The files stay as a crash leaves them.
+    async fn kill(&self, id: InstanceId) -> Result<(), Error> {
+        Err(Error::Machine {
+            doing: format!("killing instance {id}"),
+            source: std::io::ErrorKind::Unsupported.into(),
+        })
+    }
+
     /// Waits for the end of this run of an instance's server; returns at once if it has ended.
     async fn ended(&self, id: InstanceId, incarnation: Incarnation);
 

@@ -99,6 +99,8 @@ pub(crate) struct InstanceRow {
 pub(crate) enum Role {
     /// It takes the statements.
     Primary,
+    /// It follows the primary.
+    Replica,
     /// It was the primary, and is kept for a while after a move.
     Former,
 }
@@ -179,6 +181,12 @@ pub(crate) enum Change {
     },
     /// An instance was removed.
     InstanceGone(InstanceId),
+    /// An instance follows the primary of a database.
+    Replica {
+        name: DatabaseName,
+        instance: InstanceId,
+        rights: u8,
+    },
     /// A database has moved to another instance, which was made for that.
     Moved(Box<Moved>),
     /// A database is being made from this instance.

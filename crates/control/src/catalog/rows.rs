@@ -35,11 +35,12 @@ impl Phase {
 }
 
 impl Role {
-    const ALL: [Self; 2] = [Self::Primary, Self::Former];
+    const ALL: [Self; 3] = [Self::Primary, Self::Replica, Self::Former];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Primary => "primary",
+            Self::Replica => "replica",
             Self::Former => "former",
         }
     }
@@ -263,6 +264,23 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             connection
                 .prepare_cached("UPDATE databases SET storage = ?2, full = ?3 WHERE name = ?1")?
                 .execute(params![name.as_str(), used.0.cast_signed(), full])?;
+        }
+        Change::Replica {
+            name,
+            instance,
+            rights,
+        } => {
+            connection
+                .prepare_cached(
+                    "UPDATE instances SET phase = ?2, database = ?3, role = ?4, rights = ?5 WHERE id = ?1",
+                )?
+                .execute(params![
+                    instance.0,
+                    Phase::Claimed.as_str(),
+                    name.as_str(),
+                    Role::Replica.as_str(),
+                    rights
+                ])?;
         }
         Change::Moved(moved) => moves(connection, moved)?,
         Change::Gone {

@@ -76,6 +76,7 @@ impl Marks {
             let claimed = match change {
                 Change::Claim(row) => row.instance,
                 Change::Moved(moved) => moved.to,
+                Change::Replica { instance, .. } => *instance,
                 _ => continue,
             };
             if self.unmark(claimed)? {

@@ -84,6 +84,14 @@ async fn prepare(actor: &mut Actor, from: State) -> Result<Vec<String>, Hitch> {
     if let Some(reason) = notes::would_lose(actor) {
         return Ok(vec![reason]);
     }
+    if let Some(replicas) = actor.database.replicas() {
+        let host = &actor.context.host;
+        let position = within(host.deadlines.ask, async {
+            host.servers.logged(&actor.instance.server()?).await
+        });
+        let position = position.await.ok();
+        replicas.rest(position.as_deref()).await;
+    }
     actor.instance.disconnect().await;
     let release = actor.context.doors.release(&actor.database.name);
     let limit = actor.context.host.deadlines.capture;

@@ -19,8 +19,8 @@ use super::actor::{Actor, Done, Hitch};
 use super::park::describe;
 use super::{busy, notes, wake};
 use crate::catalog::{Change, Durability, Moved};
+use crate::follower::Follower;
 use crate::instance::Instance;
-use crate::moves::follower::Follower;
 use crate::moves::progress::{Candidate, Files};
 use crate::time::{millis_since, now, within};
 
@@ -201,19 +201,37 @@ async fn take_over(
         Ok(lost) => lost,
         Err(error) => return Err((follower, format!("it cannot be promoted: {error}"))),
     };
-    if let Err(error) = write(actor, candidate, &follower.instance).await {
+    let moved = moved(actor, candidate, &follower.instance);
+    if let Err(error) = write(actor, moved, &follower.instance).await {
         return Err((follower, error));
     }
     actor.instance.disconnect().await;
     let former = sit(actor, follower.instance);
+    serve(actor).await;
+    wake::record_lost_globals(actor, &lost).await;
+    if let Some(replicas) = actor.database.replicas() {
+        replicas.wake();
+    }
+    Ok(former)
+}
+
+/// The server of another instance serves from now on, as the catalog says.
+pub(super) async fn serve(actor: &mut Actor) {
     actor.next_generation();
-    // the catalog says so
     let stale = |view: &mut View| Arc::make_mut(&mut view.noted).fresh = false;
     actor.database.change(stale);
     actor.look().await;
     actor.instance.count_from_start();
-    wake::record_lost_globals(actor, &lost).await;
-    Ok(former)
+}
+
+fn moved(actor: &Actor, candidate: &Candidate, instance: &Instance) -> Change {
+    Change::Moved(Box::new(Moved {
+        name: actor.database.name.clone(),
+        origin: actor.database.instance,
+        from: actor.instance.id(),
+        to: instance.id(),
+        kept_until: candidate.kept_until,
+    }))
 }
 
 /// Takes the files of a copy that was made while the database slept.
@@ -230,27 +248,21 @@ async fn reseat(
     if !candidate.moving.commit() {
         return Err((instance, vec!["its move was cancelled".to_owned()]));
     }
-    if let Err(error) = write(actor, candidate, &instance).await {
+    let moved = moved(actor, candidate, &instance);
+    if let Err(error) = write(actor, moved, &instance).await {
         return Err((instance, vec![error]));
     }
     Ok(sit(actor, instance))
 }
 
 /// Writes which instance serves the database; if its server runs, also that the notes are stale.
-async fn write(
+pub(super) async fn write(
     actor: &mut Actor,
-    candidate: &Candidate,
+    moved: Change,
     instance: &Instance,
 ) -> Result<(), String> {
     let name = actor.database.name.clone();
-    let moved = Moved {
-        name: name.clone(),
-        origin: actor.database.instance,
-        from: actor.instance.id(),
-        to: instance.id(),
-        kept_until: candidate.kept_until,
-    };
-    let mut changes = vec![Change::Moved(Box::new(moved))];
+    let mut changes = vec![moved];
     if let Some(serving) = instance.serving() {
         let view = actor.database.view();
         let state = Change::State {
@@ -273,7 +285,7 @@ async fn write(
 }
 
 /// Lets an instance serve the database; returns the one that did.
-fn sit(actor: &mut Actor, instance: Instance) -> Instance {
+pub(super) fn sit(actor: &mut Actor, instance: Instance) -> Instance {
     let seat = instance.id();
     actor.database.change(|view| view.seat = seat);
     std::mem::replace(&mut actor.instance, instance)

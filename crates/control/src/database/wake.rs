@@ -6,16 +6,17 @@ use std::time::Instant;
 use dormouse_driver::Run;
 use dormouse_policy::lifecycle::{Door, Order};
 use dormouse_policy::{Act, Cause};
-use dormouse_types::{State, UnitRange};
+use dormouse_types::{CommitDurability, State, UnitRange};
 use tokio::sync::SemaphorePermit;
 use tracing::{error, warn};
 
 use super::actor::{Actor, Done, Failure, PAUSE};
-use super::{Rare, rights, scale};
+use super::{Rare, failover, rights, scale};
 use crate::admission::{Admission, Importance};
 use crate::error::Error;
+use crate::instance::Unmet;
 use crate::status::EventKind;
-use crate::time::{now, within};
+use crate::time::{Late, now, within};
 
 /// Starts the server and opens the door. The intent is written while the server starts, and is in the catalog
 /// before the door opens. Held statements wait through a few failures; each failure is followed by a new
@@ -59,11 +60,15 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     }
     // on a full disk it could not start, and nothing could be deleted
     actor.context.storage.look_at_disk().await;
-    if let Err(unmet) = actor.start_server().await {
+    if let Err(unmet) = start_server(actor).await {
         drop(admitted);
+        if !unmet.died() && Box::pin(failover::fail_over(actor, &unmet.to_string())).await {
+            return Done::Again;
+        }
         start_failed(actor, unmet.into(), began).await;
         return Done::Again;
     }
+    acknowledge(actor).await;
     actor.failures = actor.failures.started(now());
     actor.instance.count_from_start();
     let lost = restore_globals(actor).await;
@@ -82,6 +87,33 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     }
     record_lost_globals(actor, &lost).await;
     Done::Again
+}
+
+/// Starts the server; one that has replicas must start in time.
+async fn start_server(actor: &mut Actor) -> Result<(), Unmet> {
+    if actor.database.replicas().is_none() {
+        return actor.start_server().await;
+    }
+    match tokio::time::timeout(failover::PATIENCE, actor.start_server()).await {
+        Ok(started) => started,
+        Err(_) => Err(Unmet::Driver(Late::TimedOut(failover::PATIENCE))),
+    }
+}
+
+/// Lets commits wait for a replica from the first one on, if that is the setting and there are replicas.
+async fn acknowledge(actor: &Actor) {
+    let waits = actor.database.spec().durability == CommitDurability::Replica;
+    if !waits || actor.database.replicas().is_none() {
+        return;
+    }
+    let host = &actor.context.host;
+    let set = within(host.deadlines.ask, async {
+        let server = actor.instance.server()?;
+        host.servers.wait_for_replica(&server, true).await
+    });
+    if let Err(error) = set.await {
+        warn!(%error, "commits do not wait for a replica yet");
+    }
 }
 
 /// Waits until its server may start. A start by the schedule, which may be one of many at this moment, waits for

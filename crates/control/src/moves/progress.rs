@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::follower::Follower;
+use crate::follower::Follower;
 use crate::instance::Instance;
 use crate::time::now;
 

@@ -270,6 +270,16 @@ impl Servers for AdminServers {
         Ok(admin.follow().reaches(position, limit).await?)
     }
 
+    async fn wait_for_replica(&self, server: &Server, waits: bool) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().wait_for_follower(waits).await?)
+    }
+
+    async fn purge_own_log(&self, server: &Server) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().purge_own_log().await?)
+    }
+
     async fn events(&self, server: &Server) -> Result<EventStates, ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(admin.follow().events().await?)

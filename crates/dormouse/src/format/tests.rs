@@ -13,6 +13,7 @@ fn at(text: &str) -> Timestamp {
 fn shop() -> Database {
     Database {
         moving: None,
+        followers: Vec::new(),
         name: "shop".parse().unwrap(),
         state: State::Active,
         since: at("2026-01-01T00:00:00Z"),

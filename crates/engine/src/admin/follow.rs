@@ -29,6 +29,8 @@ pub struct Progress {
     pub applied: String,
     /// Age of the transaction that it applies, in seconds; `None` if it does not follow.
     pub behind: Option<u64>,
+    /// The file of the other server's log up to which it has applied all.
+    pub source_file: String,
     /// Why it cannot go on.
     pub error: Option<String>,
 }
@@ -82,6 +84,8 @@ impl Follow<'_> {
             literal(password)
         ))
         .await?;
+        self.run("SET GLOBAL rpl_semi_sync_slave_enabled = ON")
+            .await?;
         self.run("START SLAVE").await.map(drop)
     }
 
@@ -109,6 +113,7 @@ impl Follow<'_> {
             column("Gtid_IO_Pos"),
             column("Seconds_Behind_Master").parse().ok(),
         );
+        let source_file = column("Relay_Master_Log_File");
         let applied = self.run("SELECT @@GLOBAL.gtid_slave_pos").await?;
         Ok(Progress {
             connected,
@@ -116,6 +121,7 @@ impl Follow<'_> {
             received,
             applied: applied.text(0, 0),
             behind,
+            source_file,
             error,
         })
     }
@@ -133,6 +139,46 @@ impl Follow<'_> {
         let doing = "waiting for a follower";
         let waited = self.0.run(doing, &sql, limit + TIMEOUT).await?;
         Ok(waited.text(0, 0) == "0")
+    }
+
+    /// Lets a follower acknowledge what it has received, and commits of a server that is followed wait for that
+    /// (semi-synchronous replication), or not.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn wait_for_follower(&mut self, waits: bool) -> Result<(), AdminError> {
+        let rows = self
+            .run("SELECT @@GLOBAL.rpl_semi_sync_master_enabled")
+            .await?;
+        if (rows.text(0, 0) == "1") == waits {
+            return Ok(());
+        }
+        if waits {
+            // as long as it takes; the commit is visible to others only when it is acknowledged
+            self.run("SET GLOBAL rpl_semi_sync_master_timeout = 4294967295")
+                .await?;
+            self.run("SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC")
+                .await?;
+        }
+        let on = u8::from(waits);
+        self.run(&format!("SET GLOBAL rpl_semi_sync_master_enabled = {on}"))
+            .await
+            .map(drop)
+    }
+
+    /// Removes the files of the server's own log but the last two.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn purge_own_log(&mut self) -> Result<(), AdminError> {
+        let rows = self.run("SHOW BINARY LOGS").await?;
+        let Some(before_last) = rows.rows.len().checked_sub(2) else {
+            return Ok(());
+        };
+        let to = literal(&rows.text(before_last, 0));
+        self.run(&format!("PURGE BINARY LOGS TO {to}"))
+            .await
+            .map(drop)
     }
 
     /// Stops following: the server keeps what it has applied, and takes changes no longer. It can go on with

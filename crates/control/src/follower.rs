@@ -59,6 +59,11 @@ impl Follower {
         }
     }
 
+    /// One that was found in the catalog.
+    pub(crate) fn found(instance: Instance, host: Arc<Host>) -> Self {
+        Self { instance, host }
+    }
+
     pub(crate) fn id(&self) -> InstanceId {
         self.instance.id()
     }

@@ -1,0 +1,246 @@
+//! Replicas: instances that follow the primary of a database, as many as its settings say.
+//!
+//! They are made while the database is awake, and sleep and wake with it. One task for each database that has some
+//! ([`keep`]) makes, starts, stops and removes them, and tells the data path which of them may be read. The actor lends
+//! them: before a park they get all that the primary has, and when the primary is lost, one takes its place
+//! ([`failover`](crate::database)).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dormouse_driver::Run;
+use dormouse_types::{Incarnation, InstanceId};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tracing::{info, warn};
+
+use crate::follower::Follower;
+use crate::servers::{EventStates, Following};
+
+pub(crate) mod keep;
+
+/// How long a park waits for what a replica lacks. One that needs longer gets the rest when it wakes.
+const REST: Duration = Duration::from_secs(5);
+
+/// The replicas of a database.
+pub(crate) struct Replicas {
+    members: AsyncMutex<Vec<Member>>,
+    /// Wakes the task that keeps them.
+    woken: Notify,
+    seen: Mutex<Vec<ReplicaStatus>>,
+    /// The events of the primary, when they were last read: replication does not tell their states.
+    events: Mutex<EventStates>,
+}
+
+/// A replica.
+pub(crate) struct Member {
+    pub(crate) follower: Follower,
+    /// Which run of the primary it was told to follow.
+    follows: Option<Incarnation>,
+}
+
+/// What is known of a replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaStatus {
+    /// Its instance.
+    pub instance: InstanceId,
+    /// What it does.
+    pub doing: ReplicaDoing,
+    /// Age of the transaction that it applies, in seconds; `None` if it does not follow.
+    pub behind_s: Option<u64>,
+    /// The last transaction that it has applied, as GTIDs.
+    pub applied: String,
+    /// Why it cannot follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a replica does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaDoing {
+    /// It has all, or almost.
+    Following,
+    /// It lacks much.
+    CatchingUp,
+    /// It sleeps with its database.
+    Asleep,
+    /// It cannot follow; it is made anew.
+    Broken,
+}
+
+impl ReplicaDoing {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Following => "following",
+            Self::CatchingUp => "catching up",
+            Self::Asleep => "asleep",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+impl Member {
+    pub(crate) fn new(follower: Follower, follows: Option<Incarnation>) -> Self {
+        Self { follower, follows }
+    }
+}
+
+impl Replicas {
+    /// With those that were found in the catalog.
+    pub(crate) fn new(members: Vec<Member>) -> Arc<Self> {
+        Arc::new(Self {
+            members: AsyncMutex::new(members),
+            woken: Notify::new(),
+            seen: Mutex::default(),
+            events: Mutex::default(),
+        })
+    }
+
+    /// What is known of each.
+    pub(crate) fn status(&self) -> Vec<ReplicaStatus> {
+        self.seen().clone()
+    }
+
+    /// Wakes the task that keeps them: the settings, or the primary, have changed.
+    pub(crate) fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Before the primary stops: lets them get what they lack, up to these transactions, and stops them.
+    pub(crate) async fn rest(&self, position: Option<&str>) {
+        let mut members = self.members.lock().await;
+        for member in members.iter_mut() {
+            member.rest(position).await;
+        }
+    }
+
+    /// The replica that has received most, with all of that applied, and the states of the primary's events; `None` if
+    /// none can take its place. It is a replica no longer.
+    pub(crate) async fn take_best(&self) -> Option<(Follower, EventStates)> {
+        let mut members = self.members.lock().await;
+        let mut best: Option<(u64, usize, String)> = None;
+        for (at, member) in members.iter_mut().enumerate() {
+            let Some(progress) = member.wakened().await else {
+                continue;
+            };
+            let has = newest(&progress);
+            if best.as_ref().is_none_or(|(most, ..)| has.0 > *most) {
+                best = Some((has.0, at, has.1));
+            }
+        }
+        let (_, at, position) = best?;
+        let member = members.remove(at);
+        match member.follower.reaches(&position, REST * 2).await {
+            Ok(true) => {}
+            other => {
+                warn!(instance = %member.follower.id(), ?other, "a replica cannot apply all that it has received")
+            }
+        }
+        info!(instance = %member.follower.id(), position, "it has the most");
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        Some((member.follower, events.clone()))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Vec<ReplicaStatus>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    /// Gets what it lacks, and stops.
+    async fn rest(&mut self, position: Option<&str>) {
+        let instance = &mut self.follower.instance;
+        if instance.run() == Run::Stopped {
+            return;
+        }
+        if instance.run() == Run::Frozen
+            && let Err(error) = instance.thaw().await
+        {
+            warn!(instance = %instance.id(), %error, "cannot thaw a replica");
+        }
+        if let Some(position) = position {
+            match self.follower.reaches(position, REST).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    info!(instance = %self.follower.id(), "a replica sleeps before it has all")
+                }
+                Err(error) => {
+                    warn!(instance = %self.follower.id(), error, "a replica does not answer")
+                }
+            }
+        }
+        self.stop().await;
+    }
+
+    async fn stop(&mut self) {
+        self.follows = None;
+        let instance = &mut self.follower.instance;
+        instance.disconnect().await;
+        if let Err(error) = instance.stop().await {
+            warn!(instance = %instance.id(), %error, "cannot stop a replica");
+        }
+    }
+
+    /// How far it is, after it was started if it slept.
+    async fn wakened(&mut self) -> Option<Following> {
+        let instance = &mut self.follower.instance;
+        if instance.run() != Run::Running {
+            instance.set_follows();
+            let started = instance.start().await;
+            started
+                .inspect_err(
+                    |error| warn!(instance = %instance.id(), %error, "cannot start a replica"),
+                )
+                .ok()?;
+        }
+        let progress = self.follower.progress().await;
+        progress
+            .inspect_err(
+                |error| warn!(instance = %self.follower.id(), error, "a replica does not answer"),
+            )
+            .ok()
+    }
+}
+
+/// The last transaction that a replica has: its number, and its GTIDs.
+fn newest(progress: &Following) -> (u64, String) {
+    let number = |position: &str| {
+        let numbers = position
+            .split(',')
+            .filter_map(|gtid| gtid.rsplit('-').next()?.parse().ok());
+        numbers.max().unwrap_or(0)
+    };
+    let (received, applied) = (number(&progress.received), number(&progress.applied));
+    match received > applied {
+        true => (received, progress.received.clone()),
+        false => (applied, progress.applied.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_transaction_is_the_received_or_the_applied_one() {
+        let progress = |received: &str, applied: &str| Following {
+            received: received.to_owned(),
+            applied: applied.to_owned(),
+            ..Following::default()
+        };
+        for (received, applied, number, position) in [
+            ("", "", 0, ""),
+            ("0-1-7", "0-1-5", 7, "0-1-7"),
+            // after a restart nothing was received yet
+            ("", "0-1-5", 5, "0-1-5"),
+            ("0-1-5", "0-2-6", 6, "0-2-6"),
+            ("0-1-7,1-1-9", "0-1-7", 9, "0-1-7,1-1-9"),
+        ] {
+            let found = newest(&progress(received, applied));
+            assert_eq!(found, (number, position.to_owned()), "{received} {applied}");
+        }
+    }
+}

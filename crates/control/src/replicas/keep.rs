@@ -1,0 +1,448 @@
+//! The task that keeps the replicas of one database.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use dormouse_driver::{Observed, Run};
+use dormouse_types::{CommitDurability, InstanceId, Replica, State};
+use tracing::{error, info, warn};
+
+use super::{Member, ReplicaDoing, ReplicaStatus, Replicas};
+use crate::catalog::{Change, Durability};
+use crate::create::Creator;
+use crate::database::Database;
+use crate::follower::Follower;
+use crate::instance::Instance;
+use crate::servers::Server;
+use crate::time::{Late, now, within};
+
+/// How often awake replicas are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A replica that is further behind than this, in seconds, is not read.
+const NEAR: u64 = 2;
+
+/// Pause after a replica could not be made.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// How long the primary may take for an answer.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// How often logs are removed that nobody needs.
+const PURGE: Duration = Duration::from_secs(30);
+
+/// Keeps the replicas of a database from now on, if its settings or the catalog have some and that is not done yet.
+pub(crate) fn begin(creator: &Creator, database: &Arc<Database>, found: Vec<InstanceId>) {
+    if database.spec().replicas.get() == 0 && found.is_empty() {
+        return;
+    }
+    let host = &creator.context.host;
+    let members = found.into_iter().map(|id| {
+        let instance = Instance::new(Arc::clone(host), id, database.view().units);
+        let instance = instance.of(database.instance);
+        Member::new(Follower::found(instance, Arc::clone(host)), None)
+    });
+    let Some(replicas) = database.begin_replicas(members.collect()) else {
+        return;
+    };
+    let keeper = Keeper {
+        creator: creator.clone(),
+        database: Arc::clone(database),
+        replicas,
+        failed: None,
+        purged: now(),
+        found: true,
+        silent: None,
+    };
+    creator.context.tasks.spawn(Box::pin(keeper.run()));
+}
+
+struct Keeper {
+    creator: Creator,
+    database: Arc<Database>,
+    replicas: Arc<Replicas>,
+    /// When a replica could last not be made.
+    failed: Option<Instant>,
+    /// When logs were last removed.
+    purged: Instant,
+    /// Whether those of the catalog have not been observed yet.
+    found: bool,
+    /// Since when the primary does not answer, with its run and its CPU time then.
+    silent: Option<(Instant, Observed)>,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let tasks = Arc::clone(&self.creator.context.tasks);
+        loop {
+            if tasks.stopping() {
+                return;
+            }
+            let state = self.database.state();
+            if state == State::Dropping || self.is_replaced() {
+                self.remove_all().await;
+                return;
+            }
+            let wanted = usize::from(self.database.spec().replicas.get());
+            match state {
+                State::Active => self.follow(wanted).await,
+                State::Suspended => self.freeze().await,
+                State::Parked | State::Failed => self.stop(wanted).await,
+                _ => {}
+            }
+            if wanted == 0 && self.replicas.members.lock().await.is_empty() {
+                self.publish(Vec::new());
+                self.database.end_replicas();
+                return;
+            }
+            let awake = state == State::Active || !state_rests(state);
+            tokio::select! {
+                () = tokio::time::sleep(LOOK), if awake => {}
+                () = self.replicas.woken.notified() => {}
+                () = self.database.until(|view| view.state != state), if !awake => {}
+                () = tasks.ending() => return,
+            }
+        }
+    }
+
+    /// Whether another database has its name.
+    fn is_replaced(&self) -> bool {
+        let found = self.creator.context.registry.find(&self.database.name);
+        found.is_none_or(|found| !Arc::ptr_eq(&found, &self.database))
+    }
+
+    /// Lets as many follow as are wanted.
+    async fn follow(&mut self, wanted: usize) {
+        let Ok(primary) = self.database.server() else {
+            return;
+        };
+        if !self.answers(&primary).await {
+            return;
+        }
+        let mut seen = Vec::new();
+        let mut readable = Vec::new();
+        let mut broken = Vec::new();
+        let mut purge_to: Option<String> = None;
+        {
+            let mut members = self.replicas.members.lock().await;
+            while members.len() > wanted {
+                let member = members.pop();
+                if let Some(member) = member {
+                    self.discard(member).await;
+                }
+            }
+            for member in members.iter_mut() {
+                let status = self.look(member, &mut purge_to).await;
+                match status.doing {
+                    ReplicaDoing::Following => readable.extend(self.readable(member)),
+                    ReplicaDoing::Broken => broken.push(status.instance),
+                    _ => purge_to = None,
+                }
+                seen.push(status);
+            }
+            for id in &broken {
+                if let Some(at) = members.iter().position(|one| one.follower.id() == *id) {
+                    let member = members.remove(at);
+                    self.discard(member).await;
+                }
+            }
+        }
+        self.found = false;
+        let connected = seen.iter().any(|one| one.doing == ReplicaDoing::Following);
+        self.acknowledge(&primary, connected).await;
+        self.publish(seen);
+        self.offer(readable);
+        self.purge(&primary, purge_to, broken.is_empty()).await;
+        let there = self.replicas.members.lock().await.len();
+        let paused = self.failed.is_some_and(|at| at.elapsed() < AGAIN);
+        if there < wanted && !paused {
+            self.failed = self.make().await.is_none().then(now);
+        }
+    }
+
+    /// Whether the primary answers; kills its server if it hangs: it does not answer, and uses no CPU, for longer than it
+    /// may be frozen for a copy. One that is slow uses some.
+    async fn answers(&mut self, primary: &Server) -> bool {
+        let context = Arc::clone(&self.creator.context);
+        let host = &context.host;
+        let began = now();
+        match within(ANSWER, host.servers.events(primary)).await {
+            Ok(events) => {
+                let known = &self.replicas.events;
+                *known.lock().unwrap_or_else(PoisonError::into_inner) = events;
+                self.silent = None;
+                return true;
+            }
+            Err(Late::Failed(_)) => {
+                self.silent = None;
+                return false;
+            }
+            Err(Late::TimedOut(_)) => {}
+        }
+        let seen = within(host.deadlines.ask, host.driver.observe(primary.instance)).await;
+        let Ok(seen) = seen else {
+            return false;
+        };
+        let same = |then: &Observed| {
+            then.incarnation == seen.incarnation && then.cpu.is_some() && then.cpu == seen.cpu
+        };
+        let since = match &self.silent {
+            Some((since, then)) if same(then) => *since,
+            _ => {
+                self.silent = Some((began, seen));
+                return false;
+            }
+        };
+        let silent = since.elapsed();
+        if silent <= context.frozen_at_most || self.database.state() != State::Active {
+            return false;
+        }
+        self.silent = None;
+        error!(database = %self.database.name, ?silent, "its server does not answer and does nothing: it is killed");
+        let killed = within(host.deadlines.freeze, host.driver.kill(primary.instance));
+        if let Err(error) = killed.await {
+            warn!(%error, "cannot kill the server of a primary that hangs");
+        }
+        self.database.wake_actor();
+        false
+    }
+
+    /// Starts a replica if it does not run, lets it follow the present server of the primary, and asks how far it is.
+    async fn look(&self, member: &mut Member, purge_to: &mut Option<String>) -> ReplicaStatus {
+        let instance = member.follower.id();
+        let status = |doing, error| ReplicaStatus {
+            instance,
+            doing,
+            behind_s: None,
+            applied: String::new(),
+            error,
+        };
+        if self.found || member.follower.instance.run() != Run::Running {
+            // one that an earlier Dormouse has started may run already
+            member.follower.instance.observe().await;
+            member.follower.instance.set_follows();
+            let _admitted = self
+                .creator
+                .context
+                .admission
+                .start(crate::admission::Importance::Background)
+                .await;
+            if let Err(error) = member.follower.instance.start().await {
+                warn!(%instance, %error, "a replica cannot be started: it is made anew");
+                return status(ReplicaDoing::Broken, Some(error.to_string()));
+            }
+            member.follows = None;
+        } else {
+            let look = member.follower.instance.observe().await;
+            if look.lost.is_some() || look.ended.is_some() {
+                member.follows = None;
+                return status(ReplicaDoing::CatchingUp, None);
+            }
+        }
+        let primary = self.database.view().incarnation();
+        if member.follows != primary || primary.is_none() {
+            match member.follower.follow(&self.database).await {
+                Ok(()) => member.follows = primary,
+                Err(error) => {
+                    warn!(%instance, %error, "a replica cannot follow");
+                    // its port may be lost with an earlier Dormouse: a new server has another one
+                    member.stop().await;
+                    return status(ReplicaDoing::CatchingUp, Some(error.to_string()));
+                }
+            }
+        }
+        let progress = match member.follower.progress().await {
+            Ok(progress) => progress,
+            Err(error) => return status(ReplicaDoing::CatchingUp, Some(error)),
+        };
+        let near = progress.behind.is_some_and(|behind| behind <= NEAR);
+        let doing = match &progress.error {
+            Some(error) => {
+                warn!(%instance, error, "a replica cannot follow: it is made anew");
+                ReplicaDoing::Broken
+            }
+            None if progress.connected && progress.applies && near => ReplicaDoing::Following,
+            None => ReplicaDoing::CatchingUp,
+        };
+        let earliest = match purge_to.take() {
+            Some(before) if before < progress.source_file => before,
+            _ => progress.source_file,
+        };
+        *purge_to = Some(earliest);
+        ReplicaStatus {
+            instance,
+            doing,
+            behind_s: progress.behind,
+            applied: progress.applied,
+            error: progress.error,
+        }
+    }
+
+    fn readable(&self, member: &Member) -> Option<Replica> {
+        let instance = &member.follower.instance;
+        let serving = instance.serving()?;
+        Some(Replica {
+            instance: instance.id(),
+            origin: self.database.instance,
+            // a run of a server has a number of its own: enough of it tells two apart
+            generation: u64::try_from(serving.incarnation.0 & u128::from(u64::MAX)).unwrap_or(0)
+                ^ u64::try_from(serving.incarnation.0 >> 64).unwrap_or(0),
+            endpoint: serving.endpoint.clone(),
+        })
+    }
+
+    /// Lets commits wait for a replica, or not.
+    async fn acknowledge(&self, primary: &Server, connected: bool) {
+        let host = &self.creator.context.host;
+        let waits = match self.database.spec().durability {
+            CommitDurability::Local => false,
+            // without a replica it would wait for the first one before that can be made
+            CommitDurability::Replica if connected => true,
+            CommitDurability::Replica => return,
+        };
+        let set = within(
+            host.deadlines.ask,
+            host.servers.wait_for_replica(primary, waits),
+        );
+        if let Err(error) = set.await {
+            warn!(database = %self.database.name, %error, "cannot set whether commits wait for a replica");
+        }
+    }
+
+    /// Removes the files of logs that nobody needs, unless the history does.
+    async fn purge(&mut self, primary: &Server, to: Option<String>, all: bool) {
+        if self.purged.elapsed() < PURGE || !all || self.database.spec().history {
+            return;
+        }
+        self.purged = now();
+        let host = &self.creator.context.host;
+        let Some(to) = to.filter(|to| !to.is_empty()) else {
+            return;
+        };
+        if let Err(error) = within(host.deadlines.ask, host.servers.purge_log(primary, &to)).await {
+            warn!(database = %self.database.name, %error, "cannot remove logs that nobody needs");
+        }
+        for member in self.replicas.members.lock().await.iter() {
+            let purged = within(host.deadlines.ask, async {
+                host.servers.purge_own_log(&member.follower.server()?).await
+            });
+            if let Err(error) = purged.await {
+                warn!(instance = %member.follower.id(), %error, "cannot remove logs that nobody needs");
+            }
+        }
+    }
+
+    /// Makes one more.
+    async fn make(&mut self) -> Option<()> {
+        let units = self.database.view().units;
+        let host = &self.creator.context.host;
+        let keeps = within(host.deadlines.ask, async {
+            host.servers.keeps_log(&self.database.server()?).await
+        });
+        if !keeps.await.unwrap_or(false) {
+            // its next start begins one
+            return None;
+        }
+        let follows = self.database.view().incarnation();
+        let seeded = Follower::seed(&self.creator, &self.database, units, |_| {}).await;
+        let follower = seeded
+            .inspect_err(
+                |error| warn!(database = %self.database.name, %error, "cannot make a replica"),
+            )
+            .ok()?;
+        let id = follower.id();
+        let change = Change::Replica {
+            name: self.database.name.clone(),
+            instance: id,
+            rights: self.database.rights(),
+        };
+        let catalog = &self.creator.context.catalog;
+        if let Err(error) = catalog.write(Durability::Now, vec![change]).await {
+            error!(%error, hint = error.hint(), "cannot write the catalog: the replica is removed");
+            self.creator.warm.discard(id).await;
+            return None;
+        }
+        info!(database = %self.database.name, instance = %id, "it has a new replica");
+        let member = Member::new(follower, follows);
+        self.replicas.members.lock().await.push(member);
+        Some(())
+    }
+
+    async fn freeze(&self) {
+        self.offer(Vec::new());
+        let mut members = self.replicas.members.lock().await;
+        for member in members.iter_mut() {
+            let instance = &mut member.follower.instance;
+            if instance.run() == Run::Running {
+                instance.disconnect().await;
+                if let Err(error) = instance.freeze().await {
+                    warn!(instance = %instance.id(), %error, "cannot freeze a replica");
+                }
+            }
+        }
+        self.publish(asleep(&members));
+    }
+
+    async fn stop(&mut self, wanted: usize) {
+        self.offer(Vec::new());
+        let mut members = self.replicas.members.lock().await;
+        while members.len() > wanted {
+            if let Some(member) = members.pop() {
+                self.discard(member).await;
+            }
+        }
+        for member in members.iter_mut() {
+            if self.found {
+                member.follower.instance.observe().await;
+            }
+            if member.follower.instance.run() != Run::Stopped {
+                member.stop().await;
+            }
+        }
+        self.found = false;
+        self.publish(asleep(&members));
+    }
+
+    async fn remove_all(&self) {
+        self.offer(Vec::new());
+        for member in self.replicas.members.lock().await.drain(..) {
+            self.discard(member).await;
+        }
+    }
+
+    async fn discard(&self, member: Member) {
+        member.follower.instance.disconnect().await;
+        self.creator.warm.discard(member.follower.id()).await;
+    }
+
+    fn publish(&self, seen: Vec<ReplicaStatus>) {
+        *self.replicas.seen() = seen;
+    }
+
+    fn offer(&self, readable: Vec<Replica>) {
+        let reads = self.database.spec().reads;
+        let name = &self.database.name;
+        self.creator
+            .context
+            .doors
+            .set_replicas(name, readable, reads);
+    }
+}
+
+/// Whether nothing changes in a state by itself.
+fn state_rests(state: State) -> bool {
+    matches!(state, State::Suspended | State::Parked | State::Failed)
+}
+
+fn asleep(members: &[Member]) -> Vec<ReplicaStatus> {
+    let ids: BTreeSet<InstanceId> = members.iter().map(|one| one.follower.id()).collect();
+    let status = |instance| ReplicaStatus {
+        instance,
+        doing: ReplicaDoing::Asleep,
+        behind_s: None,
+        applied: String::new(),
+        error: None,
+    };
+    ids.into_iter().map(status).collect()
+}
