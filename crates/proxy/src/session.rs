@@ -29,6 +29,7 @@ mod on_demand;
 mod parameters;
 mod prepare_again;
 mod prepared;
+mod reads;
 mod running;
 mod show;
 mod statement;

@@ -295,10 +295,16 @@ impl Dormouse {
     /// A connection to a database's server as Dormouse itself, past the proxy.
     #[must_use]
     pub fn platform(&self, name: &str) -> Client {
-        let secret = Secret::load_or_create(&self.data_dir().join("secret")).expect("a secret");
         let mut client = Client::unix(&self.instance(name).join("mysqld.sock"));
-        client.login_with(b"dormouse", &secret.admin_stage1()).ok();
+        client.login_with(b"dormouse", &self.admin_stage1()).ok();
         client
+    }
+
+    /// The credential of Dormouse itself on its servers.
+    #[must_use]
+    pub fn admin_stage1(&self) -> [u8; 20] {
+        let secret = Secret::load_or_create(&self.data_dir().join("secret")).expect("a secret");
+        secret.admin_stage1()
     }
 
     /// Process ids of all its servers.

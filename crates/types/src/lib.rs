@@ -47,7 +47,7 @@ pub use on_demand::{Mark, NamePattern, NamesOrOff, OnDemand, Template, UserOnDem
 pub use pin::Pin;
 pub use pooling::{InvalidPooling, Pooling};
 pub use replicas::{CommitDurability, Reads, Replica, ReplicaCount};
-pub use sessions::{Doing, Ended, PoolStatus, SessionStatus};
+pub use sessions::{Doing, Ended, PoolStatus, ReadCounts, SessionStatus};
 pub use state::State;
 pub use strain::Strain;
 pub use timetable::Timetable;

@@ -242,7 +242,16 @@ impl Listening {
 
     /// Waits for bytes of the reply; an empty chunk means that the server has closed.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            return Poll::Ready(Ok(Chunk::of(&early)));
+        }
         Chunk::poll_read(&mut self.backend.link, cx)
+    }
+
+    /// Gives back bytes that have been read and not [followed](Self::follow): they are read again.
+    pub(crate) fn unread(&mut self, chunk: &Chunk) {
+        self.early = chunk.to_vec();
     }
 
     /// Waits for more bytes behind those of a chunk; 0 means that the server has closed.

@@ -2,7 +2,7 @@ use super::*;
 
 fn target(generation: u64) -> Target {
     Target {
-        origin: InstanceId(1),
+        origin: dormouse_types::InstanceId(1),
         instance: dormouse_types::InstanceId(1),
         generation,
         endpoint: dormouse_types::Endpoint::unix("/s"),

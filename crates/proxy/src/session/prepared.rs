@@ -26,7 +26,7 @@ use super::parameters::types_of;
 use super::running::Running;
 use super::stored_code::{How, note_stored_code, run_changing_code};
 use super::understudy::Sleeper;
-use super::{kill, mediate};
+use super::{kill, mediate, reads};
 use crate::client::{Incoming, Over};
 use crate::refusal;
 
@@ -145,6 +145,7 @@ impl Session {
         if let Some(text) = self.mediated_text(&incoming, id)
             && mediate::mediate(self, &incoming, Some(&text)).await?
         {
+            self.reads.used_primary();
             return Ok(());
         }
         let Some(statement) = self.state.statements.get(id) else {
@@ -174,6 +175,11 @@ impl Session {
         }
         if self.cx.database().door.is_shut()
             && Box::pin(Sleeper::of(self).execute(&running, effects, kind)).await?
+        {
+            return Ok(());
+        }
+        if self.cx.database().replicas.any()
+            && reads::execution(self, &running, text_of, effects, kind).await?
         {
             return Ok(());
         }

@@ -45,8 +45,10 @@ impl Session {
             client,
             state,
             hold,
+            reads,
             ..
         } = self;
+        reads.uses_primary(&running.incoming);
         let knew = state.diagnostics().is_some();
         hold.begin();
         let mut pass = None;
