@@ -56,7 +56,7 @@ const fn amount(name: &'static str, help: &'static str, of: fn(&Figures) -> f64)
 const MIB_MS: f64 = (1 << 20) as f64 / 1000.0;
 
 /// All metrics but the pins. The names of counters get the suffix `_total` in the text.
-const FIGURES: [Figure; 34] = [
+const FIGURES: [Figure; 37] = [
     gauge("awake", "1 while its server runs and is not frozen", |of| {
         i64::from(of.0.state == State::Active)
     }),
@@ -165,6 +165,21 @@ const FIGURES: [Figure; 34] = [
         "sleeping_answers",
         "statements answered while the database slept",
         |of| of.1.sleeping_answers,
+    ),
+    counter(
+        "replica_reads",
+        "statements that have run on replicas",
+        |of| of.1.reads.on_replicas,
+    ),
+    counter(
+        "replica_waits",
+        "waits until a replica had what a session had seen",
+        |of| of.1.reads.waits,
+    ),
+    counter(
+        "replica_fallbacks",
+        "reads that the primary has run because a replica could not",
+        |of| of.1.reads.fallbacks,
     ),
     amount("cpu_seconds", "CPU time of its server", |of| {
         of.2.cpu_us as f64 / 1e6

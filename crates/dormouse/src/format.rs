@@ -7,8 +7,8 @@ use dormouse_api::model::{
     BranchOf, By, Database, Encryption, Event, Spend, Token, UsageReport, UsageRow, User,
 };
 use dormouse_types::{
-    Bytes, DatabaseName, Doing, Layer, Money, PoolStatus, SessionStatus, State, Template, Usage,
-    pin,
+    Bytes, DatabaseName, Doing, Layer, Money, PoolStatus, ReadCounts, SessionStatus, State,
+    Template, Usage, pin,
 };
 use jiff::Timestamp;
 
@@ -370,6 +370,17 @@ pub(crate) fn pool(pool: &PoolStatus) -> String {
             pool.sleeping_answers.to_string(),
         ),
     ];
+    if pool.reads != ReadCounts::default() {
+        let ReadCounts {
+            on_replicas,
+            waits,
+            fallbacks,
+        } = pool.reads;
+        rows.push((
+            "read on replicas".to_owned(),
+            format!("{on_replicas}, {waits} waited, {fallbacks} more on the primary instead"),
+        ));
+    }
     let kept = pool.pins.iter();
     rows.extend(kept.map(|(pin, count)| (format!("kept by {pin}"), count.to_string())));
     rows.iter()

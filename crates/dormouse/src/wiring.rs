@@ -21,8 +21,8 @@ use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
 use dormouse_tenant::{Caller, Outcome as Managed, Statement};
 use dormouse_types::{
     Access, Account, Activity, Carried, CertificateNames, DatabaseName, Delay, Ended, InstanceId,
-    Marker, OnDemand, PoolStatus, RunAgain, SessionStatus, Target, UserOnDemand, Variables, Veto,
-    WokenBy,
+    Marker, OnDemand, PoolStatus, Reads, Replica, RunAgain, SessionStatus, Target, UserOnDemand,
+    Variables, Veto, WokenBy,
 };
 
 use crate::Outcome;
@@ -434,6 +434,10 @@ impl Doors for Steering {
 
     fn reserve(&self, database: &DatabaseName, key: Option<&str>) {
         self.0.reserve(database, key);
+    }
+
+    fn set_replicas(&self, database: &DatabaseName, replicas: Vec<Replica>, reads: Reads) {
+        self.0.set_replicas(database, replicas, reads);
     }
 
     fn set_access(&self, database: &DatabaseName, access: &Access) {

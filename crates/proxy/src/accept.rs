@@ -249,6 +249,7 @@ impl Proxy {
             for database in self.shared.directory.all() {
                 if seldom && let Some(pool) = database.used_pool() {
                     pool.trim(Instant::now());
+                    database.replicas.trim(Instant::now());
                 }
                 database.end_idle(now, in_transaction);
             }

@@ -39,6 +39,19 @@ impl Chunk {
         }
     }
 
+    /// One with these bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut chunk = Self::take();
+        if chunk.buffer.len() < bytes.len() {
+            chunk.buffer.resize(bytes.len(), 0);
+        }
+        if let Some(filled) = chunk.buffer.get_mut(..bytes.len()) {
+            filled.copy_from_slice(bytes);
+        }
+        chunk.len = bytes.len();
+        chunk
+    }
+
     /// Waits for bytes; an empty chunk means the peer has closed.
     pub(crate) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Self> {
         poll_fn(|cx| Self::poll_read(stream, cx)).await

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use dormouse_types::{Access, Carried, DatabaseName, PoolStatus, SessionStatus, Variables};
+use dormouse_types::{
+    Access, Carried, DatabaseName, PoolStatus, Reads, Replica, SessionStatus, Variables,
+};
 use dormouse_wire::reply::ErrPacket;
 
 use crate::carriers::Carriers;
@@ -16,6 +18,7 @@ use crate::handle::{OWN_IDS, SessionHandle, Who};
 use crate::mailbox::SessionOrder;
 use crate::pool::Pool;
 use crate::refusal;
+use crate::replicas::Replicas;
 use crate::reservation::Reservation;
 use crate::stream::Peer;
 use crate::tally::{Restriction, Tally};
@@ -30,6 +33,8 @@ pub(crate) struct Database {
     pub(crate) restriction: Restriction,
     /// For whom it is reserved.
     pub(crate) reservation: Reservation,
+    /// Its replicas.
+    pub(crate) replicas: Replicas,
     /// Made for the first session that needs a backend: most databases may be asleep.
     pool: OnceLock<Arc<Pool>>,
     pool_limits: Arc<PoolLimits>,
@@ -77,6 +82,7 @@ impl Database {
             tally: OnceLock::new(),
             restriction: Restriction::default(),
             reservation: Reservation::default(),
+            replicas: Replicas::default(),
             pool: OnceLock::new(),
             pool_limits,
             carriers: Carriers::default(),
@@ -93,6 +99,7 @@ impl Database {
     pub(crate) fn dropped(&self) {
         self.removed.store(true, Ordering::Release);
         self.door.refuse("it has been dropped");
+        self.set_replicas(Vec::new(), Reads::Primary);
         for session in self.all_sessions() {
             session.mailbox.send(SessionOrder::End);
         }
@@ -239,6 +246,11 @@ impl Database {
         all
     }
 
+    /// Takes the replicas on which statements may read, and where they do.
+    pub(crate) fn set_replicas(&self, replicas: Vec<Replica>, reads: Reads) {
+        self.replicas.change(replicas, reads, &self.pool_limits);
+    }
+
     /// The pool of its backends.
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         self.pool
@@ -260,6 +272,7 @@ impl Database {
             sessions: self.session_count(),
             sleeping_answers: self.sleeping_answers.load(Ordering::Relaxed),
             carried: self.carried(),
+            reads: self.replicas.counters.status(),
             ..self.used_pool().map_or_else(unused, |pool| pool.status())
         }
     }

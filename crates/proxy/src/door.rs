@@ -202,6 +202,12 @@ impl Door {
         self.state.load(Ordering::Acquire) & OPEN == 0
     }
 
+    /// How many statements run.
+    pub(crate) fn running(&self) -> u32 {
+        let running = self.state.load(Ordering::Acquire) & !OPEN;
+        u32::try_from(running).unwrap_or(u32::MAX)
+    }
+
     /// Whether the door is not open and does not refuse statements.
     pub(crate) fn sleeps(&self) -> bool {
         self.is_shut() && self.queue().refused.is_none()

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use dormouse_types::{
-    Access, Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto, VetoReason,
+    Access, Activity, Carried, DatabaseName, PoolStatus, Reads, Replica, SessionStatus, Target,
+    Veto, VetoReason,
 };
 use tokio::sync::oneshot;
 
@@ -118,6 +119,13 @@ impl Proxy {
         }
     }
 
+    /// Sets the servers that follow that of a database and are not far behind, and where statements run that only read.
+    pub fn set_replicas(&self, database: &DatabaseName, replicas: Vec<Replica>, reads: Reads) {
+        if let Some(database) = self.shared.directory.find(database) {
+            database.set_replicas(replicas, reads);
+        }
+    }
+
     /// Status and counters of a database's pool; all zero for an unknown database.
     #[must_use]
     pub fn pool(&self, database: &DatabaseName) -> PoolStatus {
@@ -195,6 +203,7 @@ impl Proxy {
         if let Some(pool) = database.used_pool() {
             pool.clear();
         }
+        database.replicas.clear();
         database.door.parked();
     }
 }

@@ -9,6 +9,7 @@ use dormouse_types::{Doing, SessionStatus};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
+use crate::elsewhere::Elsewhere;
 use crate::mailbox::Mailbox;
 use crate::stream::Peer;
 
@@ -55,6 +56,8 @@ pub(crate) struct SessionHandle {
     /// Whether it is to end at once, in the middle of its statement.
     cut: AtomicBool,
     cut_waker: AtomicWaker,
+    /// Its statement on a replica.
+    pub(crate) elsewhere: Elsewhere,
 }
 
 /// Value of [`SessionHandle::heard`] while a command runs.
@@ -112,6 +115,7 @@ impl SessionHandle {
             enders: AtomicU32::new(0),
             cut: AtomicBool::new(false),
             cut_waker: AtomicWaker::new(),
+            elsewhere: Elsewhere::default(),
         })
     }
 

@@ -199,6 +199,12 @@ pub(crate) fn show_what() -> ErrPacket {
     ErrPacket::new(1064, "42000", text)
 }
 
+/// A `SET DORMOUSE` statement that is not valid.
+pub(crate) fn set_what() -> ErrPacket {
+    let text = "SET DORMOUSE knows READS = primary, replica, any or default, and nothing after it";
+    ErrPacket::new(1064, "42000", text)
+}
+
 /// The statement asks in a way that only the server can answer for a value that only the proxy has.
 pub(crate) fn cannot_tell(what: &str) -> ErrPacket {
     let text = format!(

@@ -160,7 +160,7 @@ fn track(chunk: &mut Chunk, end: usize, len: usize, tracking: Tracking) -> usize
 }
 
 /// Waits for bytes from the server, or until the client has been gone for [`GRACE`].
-async fn read(
+pub(crate) async fn read(
     listening: &mut Listening,
     client: &Client,
     delivered: bool,

@@ -30,6 +30,7 @@ mod on_demand;
 mod parameters;
 mod prepare_again;
 mod prepared;
+mod reads;
 mod replay;
 mod resolve;
 mod running;

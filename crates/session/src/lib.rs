@@ -41,6 +41,9 @@ pub mod tls_status;
 pub mod sleeping;
 pub mod understudy;
 
+// statements that other servers of the database may run
+pub mod reads;
+
 // answers that the present backend does not have
 pub mod diagnostics;
 mod sequence_name;

@@ -29,11 +29,18 @@ mod show;
 mod variables;
 mod words;
 
-use crate::lexer::Mode;
+use crate::lexer::{Mode, Token};
 use parser::{Parser, cut};
 
 pub use script::{Assigned, LONGEST, Script, Shown};
 pub use variables::may_show;
+
+/// Whether this is a function of the server's own, of those that depend on nothing but their arguments, the clock and
+/// what is restored of a session's state. A stored one of the same name is not called, if the parenthesis stands right
+/// behind the name and no schema's name before it.
+pub(crate) fn is_built_in(name: Token<'_>) -> bool {
+    functions::function(name).is_some()
+}
 
 /// What an understudy may run for a session whose texts are read in this mode; `None`: only the database itself may
 /// answer.

@@ -319,10 +319,16 @@ impl Dormouse {
     /// The same, to the server with its files in this directory.
     #[must_use]
     pub fn platform_in(&self, instance: &Path) -> Client {
-        let secret = Secret::load_or_create(&self.data_dir().join("secret")).expect("a secret");
         let mut client = Client::unix(&instance.join("mysqld.sock"));
-        client.login_with(b"dormouse", &secret.admin_stage1()).ok();
+        client.login_with(b"dormouse", &self.admin_stage1()).ok();
         client
+    }
+
+    /// The credential of Dormouse itself on its servers.
+    #[must_use]
+    pub fn admin_stage1(&self) -> [u8; 20] {
+        let secret = Secret::load_or_create(&self.data_dir().join("secret")).expect("a secret");
+        secret.admin_stage1()
     }
 
     /// Process ids of all its servers.

@@ -53,7 +53,7 @@ pub use pooling::{InvalidPooling, Pooling};
 pub use replicas::{CommitDurability, Reads, Replica, ReplicaCount};
 pub use run_again::RunAgain;
 pub use series::{InvalidSeries, Series};
-pub use sessions::{Doing, Ended, PoolStatus, SessionStatus};
+pub use sessions::{Doing, Ended, PoolStatus, ReadCounts, SessionStatus};
 pub use state::State;
 pub use strain::Strain;
 pub use timetable::Timetable;

@@ -68,6 +68,17 @@ pub struct SessionStatus {
     pub held_s: Option<u64>,
 }
 
+/// Counts of statements that read on replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReadCounts {
+    /// Statements that have run on replicas.
+    pub on_replicas: u64,
+    /// Times a statement waited until a replica had what its session had seen.
+    pub waits: u64,
+    /// Statements that a replica was to run, and that the primary has run.
+    pub fallbacks: u64,
+}
+
 /// A database's backends, with counters since the start of Dormouse.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PoolStatus {
@@ -124,6 +135,9 @@ pub struct PoolStatus {
     /// Traffic between clients and the server, without logins.
     #[serde(flatten)]
     pub carried: Carried,
+    /// Reads on replicas.
+    #[serde(default)]
+    pub reads: ReadCounts,
     /// How often each pin prevented a session from releasing its lease to another.
     pub pins: BTreeMap<Pin, u64>,
 }

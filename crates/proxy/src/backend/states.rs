@@ -257,6 +257,11 @@ impl Listening {
         Chunk::poll_read(&mut self.backend.link, cx)
     }
 
+    /// Gives back bytes that have been read and not [followed](Self::follow): they are read again.
+    pub(crate) fn unread(&mut self, chunk: &Chunk) {
+        self.early = chunk.to_vec();
+    }
+
     /// Waits for more bytes behind those of a chunk; 0 means that the server has closed.
     pub(crate) fn poll_more(
         &mut self,

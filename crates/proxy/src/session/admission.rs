@@ -15,6 +15,7 @@ use super::context::SessionContext;
 use super::hold::Hold;
 use super::main_loop::Session;
 use super::on_demand;
+use super::reads::SessionReads;
 use crate::client::Client;
 use crate::database::Membership;
 use crate::guard::Seat;
@@ -145,6 +146,7 @@ fn begin(
         client: Client::new(stream, identity.capabilities, tally, limits),
         state,
         hold: Hold::new(admitted.account.enrolled),
+        reads: SessionReads::default(),
         shown_schema: None,
         relogin: Relogin::new(admitted.salt),
         idle_since: None,

@@ -6,6 +6,7 @@ use dormouse_session::effects::{
     may_set_globals,
 };
 use dormouse_session::kill::{Kill, Named};
+use dormouse_session::reads::SetReads;
 use dormouse_session::replay::Spoiled;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, SessionState, Show};
@@ -21,7 +22,7 @@ use super::replay::keep;
 use super::running::{Edit, Running};
 use super::stored_code::{How, note_stored_code, run_changing_code};
 use super::understudy::Sleeper;
-use super::{asleep, edits, kill, mediate, show};
+use super::{asleep, edits, kill, mediate, reads, show};
 use crate::client::{Incoming, Over};
 use crate::refusal;
 
@@ -65,8 +66,10 @@ impl Session {
                     state,
                     hold,
                     relogin,
+                    reads,
                     ..
                 } = self;
+                reads.forget_wish();
                 Box::pin(change_user(cx, client, state, hold, relogin, incoming)).await
             }
             Command::SetOption => Box::pin(self.set_option(incoming)).await,
@@ -142,7 +145,7 @@ impl Session {
     }
 
     async fn show(&mut self, show: Show, text: &[u8]) -> Result<(), Over> {
-        match show::show(&self.cx, &self.client, &self.state, &self.hold, show, text) {
+        match show::show(self, show, text) {
             Ok(packets) => self.client.send_packets(&packets).await,
             Err(error) => self.client.reply_error(&error).await,
         }
@@ -150,6 +153,7 @@ impl Session {
 
     /// A statement that the plane may run in the client's place.
     async fn mediated_query(&mut self, incoming: Incoming) -> Result<(), Over> {
+        self.reads.used_primary();
         if mediate::mediate(self, &incoming, None).await? {
             return Ok(());
         }
@@ -162,6 +166,12 @@ impl Session {
         let effects = self.state.judge(text, incoming.is_whole());
         let kind = Kind::of(text);
         let mut edit = None;
+        if kind == Kind::Change
+            && incoming.is_whole()
+            && let Some(set) = SetReads::parse(text)
+        {
+            return Box::pin(reads::set(self, set)).await;
+        }
         // fast check: a statement that Dormouse itself answers begins with KILL, SHOW or a comment
         let first = text.iter().find(|byte| **byte > b' ');
         if kind == Kind::Other
@@ -240,6 +250,9 @@ impl Session {
         if self.cx.database().door.is_shut()
             && Box::pin(Sleeper::of(self).query(&running, effects, kind)).await?
         {
+            return Ok(());
+        }
+        if self.cx.database().replicas.any() && reads::query(self, &running, effects, kind).await? {
             return Ok(());
         }
         let rights = self.cx.pool().rights();
@@ -357,6 +370,7 @@ impl Session {
     /// With a backend the server resets it; without one usually only the session's state is reset.
     async fn reset_connection(&mut self, incoming: Incoming) -> Result<(), Over> {
         self.hold.forget_lost();
+        self.reads.forget_wish();
         self.cx.limit_idle(self.cx.idle_default());
         asleep::before_reset(&self.cx, &mut self.state, &mut self.hold);
         // else it begins anew with other values than at its login, which only a server tells

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dormouse_types::Ended;
 
 use super::context::SessionContext;
+use super::reads::end_elsewhere;
 use crate::door::Pass;
 use crate::pool::Counters;
 
@@ -29,6 +30,9 @@ pub(super) async fn end_statement(cx: &SessionContext, pass: &Pass) {
 /// The session is ended in the middle of a command, whose connection to the server is closed already: makes the server
 /// kill the statement, which may not notice that.
 pub(super) async fn end_cut_statement(cx: &SessionContext) {
+    if cx.handle().elsewhere.is_running() {
+        return Box::pin(end_elsewhere(cx)).await;
+    }
     let thread = cx.handle().thread.load(Ordering::SeqCst);
     if thread == 0 {
         return;

@@ -220,7 +220,7 @@ async fn exchange_edited(
 }
 
 /// What keeps Dormouse's credential out of the answer, if that may show the account.
-fn filter_of(
+pub(super) fn filter_of(
     cx: &SessionContext,
     running: &Running,
     backend: &Backend,

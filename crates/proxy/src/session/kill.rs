@@ -18,6 +18,7 @@ use super::context::SessionContext;
 use super::left;
 use super::main_loop::Session;
 use super::mediate;
+use super::reads::interrupt;
 use super::running::{Edit, Running};
 use super::stored_code::{How, note_stored_code};
 use crate::client::{Incoming, Over};
@@ -297,6 +298,16 @@ async fn kill_id(session: &mut Session, id: u32, query_only: bool) -> Result<(),
 
 /// Returns whether the client has been answered; if not, the session has lost its backend meanwhile.
 async fn kill_once(session: &mut Session, id: u32, query_only: bool) -> Result<bool, Over> {
+    if let Some(victim) = session.cx.database().session(id)
+        && (victim.user() == session.cx.handle().user()
+            || session.cx.identity.manager == Manager::Owner)
+        && interrupt(&victim, query_only)
+    {
+        let aim = Aim::at(&victim, query_only);
+        aim.answered(&session.cx, Some(&ReplyEnd::default())).await;
+        session.client.reply_ok(session.state.status()).await?;
+        return Ok(true);
+    }
     let (statement, aim) = match begin(&session.cx, id, query_only) {
         Verdict::Refused(error) => {
             refuse(session, &error).await?;

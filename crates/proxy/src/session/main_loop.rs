@@ -14,6 +14,7 @@ use super::change_user::Relogin;
 use super::context::SessionContext;
 use super::ending::end_cut_statement;
 use super::hold::Hold;
+use super::reads::SessionReads;
 use crate::chunk::Chunk;
 use crate::client::{Client, Over};
 use crate::mailbox::SessionOrder;
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     pub(super) state: SessionState,
     /// The hold on a backend.
     pub(super) hold: Hold,
+    /// Where it reads, and what it has seen.
+    pub(super) reads: SessionReads,
     /// The schema that others are told.
     pub(super) shown_schema: Option<Arc<[u8]>>,
     /// What `COM_CHANGE_USER` needs.

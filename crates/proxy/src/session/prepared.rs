@@ -27,7 +27,7 @@ use super::replay::keep;
 use super::running::Running;
 use super::stored_code::{How, note_stored_code, run_changing_code};
 use super::understudy::Sleeper;
-use super::{kill, mediate};
+use super::{kill, mediate, reads};
 use crate::client::{Incoming, Over};
 use crate::refusal;
 
@@ -146,6 +146,7 @@ impl Session {
         if let Some(text) = self.mediated_text(&incoming, id)
             && mediate::mediate(self, &incoming, Some(&text)).await?
         {
+            self.reads.used_primary();
             return Ok(());
         }
         let Some(statement) = self.state.statements.get(id) else {
@@ -175,6 +176,11 @@ impl Session {
         }
         if self.cx.database().door.is_shut()
             && Box::pin(Sleeper::of(self).execute(&running, effects, kind)).await?
+        {
+            return Ok(());
+        }
+        if self.cx.database().replicas.any()
+            && reads::execution(self, &running, text_of, effects, kind).await?
         {
             return Ok(());
         }

@@ -92,7 +92,7 @@ fn command_of(state: &mut SessionState, running: &Running) -> Result<Sent, Spoil
 }
 
 /// Whether the interrupted command only reads, so that it can be run again if it was no part of a transaction.
-pub(super) fn reads(state: &mut SessionState, running: &Running) -> bool {
+pub(super) fn only_reads(state: &mut SessionState, running: &Running) -> bool {
     let harmless = |effects| matches!(effects, Effects::None | Effects::Counted);
     let mode = state.mode();
     let incoming = &running.incoming;
@@ -121,7 +121,7 @@ fn rolls_back(state: &SessionState, running: &Running) -> bool {
 pub(super) fn plan(state: &mut SessionState, running: &mut Running) -> Result<(), String> {
     let now = Instant::now().into_std();
     let rolls_back = rolls_back(state, running);
-    let alone = state.transaction.is_none() && reads(state, running);
+    let alone = state.transaction.is_none() && only_reads(state, running);
     let planned = running
         .ends()
         .budget

@@ -5,15 +5,14 @@
 
 use std::sync::atomic::Ordering;
 
-use dormouse_session::{Certainty, SessionState, Show};
+use dormouse_session::{Certainty, Show};
 use dormouse_types::pin;
 use dormouse_wire::reply::ErrPacket;
 use dormouse_wire::rows::{self, Column, Value};
 
 use super::connections::{processes, sees_all, visible};
 use super::context::SessionContext;
-use super::hold::Hold;
-use crate::client::Client;
+use super::main_loop::Session;
 use crate::refusal;
 
 fn text(text: impl ToString) -> Value {
@@ -37,16 +36,10 @@ fn process_columns() -> Vec<Column> {
 }
 
 /// The packets of the answer to the statement `text_of`.
-pub(super) fn show(
-    cx: &SessionContext,
-    client: &Client,
-    state: &SessionState,
-    hold: &Hold,
-    show: Show,
-    text_of: &[u8],
-) -> Result<Vec<u8>, ErrPacket> {
+pub(super) fn show(session: &Session, show: Show, text_of: &[u8]) -> Result<Vec<u8>, ErrPacket> {
+    let (cx, state) = (&session.cx, &session.state);
     let (columns, rows) = match show {
-        Show::Session => show_session(cx, client, state, hold),
+        Show::Session => show_session(session),
         Show::Sessions => show_sessions(cx),
         Show::Pool => show_pool(cx),
         Show::Status => show_status(cx),
@@ -59,12 +52,15 @@ pub(super) fn show(
 }
 
 /// This session's properties and pins, as names and values.
-fn show_session(
-    cx: &SessionContext,
-    client: &Client,
-    state: &SessionState,
-    hold: &Hold,
-) -> (Vec<Column>, Vec<Vec<Value>>) {
+fn show_session(session: &Session) -> (Vec<Column>, Vec<Vec<Value>>) {
+    let Session {
+        cx,
+        client,
+        state,
+        hold,
+        reads,
+        ..
+    } = session;
     let status = cx.handle().status(cx.shared.seconds());
     let database = cx.database();
     let asleep = database.door.target().is_none();
@@ -80,6 +76,7 @@ fn show_session(
     let schema = state.schema();
     let schema = schema.map(|schema| String::from_utf8_lossy(schema).into_owned());
     let handle = cx.handle();
+    let (of_session, of_database) = (reads.wish(), database.replicas.reads());
     let limit = handle.idle_limit.load(Ordering::Relaxed);
     let compressed = client.stream.is_compressed();
     let mut rows = vec![
@@ -93,6 +90,7 @@ fn show_session(
         ("held_s", maybe(status.held_s)),
         ("state", text(knowledge)),
         ("wait_timeout_s", text(limit)),
+        ("reads", text(of_session.unwrap_or(of_database))),
         ("compressed", text(if compressed { "yes" } else { "no" })),
         ("prepared_statements", text(state.statements.len())),
     ];
@@ -187,6 +185,9 @@ fn show_status(cx: &SessionContext) -> (Vec<Column>, Vec<Vec<Value>>) {
         ("queries_read_again", status.read_again),
         ("faults", status.faults),
         ("sleeping_answers", status.sleeping_answers),
+        ("replica_reads", status.reads.on_replicas),
+        ("replica_waits", status.reads.waits),
+        ("replica_fallbacks", status.reads.fallbacks),
         ("statements", status.carried.statements),
         ("bytes_in", status.carried.bytes_in),
         ("bytes_out", status.carried.bytes_out),

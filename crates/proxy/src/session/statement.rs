@@ -26,7 +26,7 @@ use super::hold::{Hold, Unready};
 use super::main_loop::Session;
 use super::parameters::{complete_types, lacks_types};
 use super::prepare_again::{prepare_again, prepare_first, prepare_missing};
-use super::replay::{plan, reads, replay};
+use super::replay::{only_reads, plan, replay};
 use super::resolve::resolve;
 use super::running::Running;
 use super::waker::woken_by;
@@ -48,8 +48,10 @@ impl Session {
             client,
             state,
             hold,
+            reads,
             ..
         } = self;
+        reads.uses_primary(&running.incoming);
         let knew = state.diagnostics().is_some();
         hold.begin();
         if !state.in_transaction() && hold.has_told() {
@@ -154,7 +156,7 @@ impl Session {
                         pins: hold.take_lost(),
                         may_have_committed: may_have_committed(state, running),
                         marked: running.ends().mark.is_some(),
-                        reads: reads(state, running),
+                        reads: only_reads(state, running),
                     }
                 }
                 Step::Plan => Event::Planned(plan(state, running)),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_session::{Certainty, Effects, SessionState};
+use dormouse_types::Target;
 use dormouse_wire::framer::ReplyEnd;
 use tokio::time::Instant;
 
@@ -52,6 +53,15 @@ pub(super) fn note_stored_code(
     if ran() {
         state.ran_stored_code(certainty);
     }
+}
+
+/// Whether the database is known to have no stored code that changes sessions silently.
+pub(super) fn hides_nothing(cx: &SessionContext, target: &Target) -> bool {
+    let (hides, question) = cx.pool().stored_code().look(target);
+    if let Some(question) = question {
+        ask(cx, question);
+    }
+    hides == Hides::Nothing
 }
 
 /// Runs a command that may change stored code.

@@ -11,5 +11,5 @@ fn an_idle_client_needs_little_memory() {
     // each idle client costs these two; a rare path that makes the future larger belongs into a box
     let (future, session) = (future_size(serve), size_of::<Session>());
     assert!(future <= 2_300, "the future has {future} bytes");
-    assert!(session <= 850, "the session has {session} bytes");
+    assert!(session <= 860, "the session has {session} bytes");
 }
