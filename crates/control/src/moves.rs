@@ -24,14 +24,13 @@ use crate::principal::Principal;
 use crate::status::{EventKind, Figures};
 use crate::time::{millis_since, now, within};
 pub use check::UpgradeCheck;
-pub(crate) use counts::MoveCounter;
 pub use counts::MoveCounts;
 pub use progress::MoveStatus;
 pub(crate) use progress::Moving;
 use progress::{Candidate, Files};
 
 mod check;
-mod counts;
+pub(crate) mod counts;
 pub(crate) mod expiry;
 pub(crate) mod progress;
 

@@ -186,7 +186,7 @@ fn assemble(
         storage,
         backups,
         histories: Histories::new(config.archive_every),
-        moves: moves::MoveCounter::default(),
+        moves: moves::counts::MoveCounter::default(),
         tasks,
         data_dir: config.data_dir.clone(),
         calendar: config.calendar.clone(),

@@ -15,7 +15,7 @@ use crate::doors::Doors;
 use crate::history::state::Histories;
 use crate::instance::host::Host;
 use crate::metering::Metering;
-use crate::moves::MoveCounter;
+use crate::moves::counts::MoveCounter;
 use crate::registry::Registry;
 use crate::storage::Storage;
 use crate::tasks::Tasks;
