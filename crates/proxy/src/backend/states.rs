@@ -252,7 +252,7 @@ impl Listening {
         if !self.early.is_empty() {
             // read with the reply before
             let early = std::mem::take(&mut self.early);
-            return Chunk::poll_read(&mut &*early, cx);
+            return Poll::Ready(Ok(Chunk::of(&early)));
         }
         Chunk::poll_read(&mut self.backend.link, cx)
     }
