@@ -15,7 +15,7 @@ use super::context::SessionContext;
 use super::hold::Hold;
 use super::main_loop::Session;
 use super::on_demand;
-use super::reads::SessionReads;
+use super::reads::memory::SessionReads;
 use crate::client::Client;
 use crate::database::Membership;
 use crate::guard::Seat;

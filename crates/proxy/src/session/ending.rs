@@ -6,7 +6,7 @@ use std::time::Duration;
 use dormouse_types::Ended;
 
 use super::context::SessionContext;
-use super::reads::end_elsewhere;
+use super::reads::ending::end_elsewhere;
 use crate::door::Pass;
 use crate::pool::Counters;
 

@@ -18,7 +18,7 @@ use super::context::SessionContext;
 use super::left;
 use super::main_loop::Session;
 use super::mediate;
-use super::reads::interrupt;
+use super::reads::ending::interrupt;
 use super::running::{Edit, Running};
 use super::stored_code::{How, note_stored_code};
 use crate::client::{Incoming, Over};

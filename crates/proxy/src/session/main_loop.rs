@@ -14,7 +14,7 @@ use super::change_user::Relogin;
 use super::context::SessionContext;
 use super::ending::end_cut_statement;
 use super::hold::Hold;
-use super::reads::SessionReads;
+use super::reads::memory::SessionReads;
 use crate::chunk::Chunk;
 use crate::client::{Client, Over};
 use crate::mailbox::SessionOrder;

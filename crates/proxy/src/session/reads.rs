@@ -6,13 +6,15 @@
 //! client has been shown nothing and the statement runs on the primary.
 
 mod arriving;
-mod ending;
+pub(super) mod backends;
+pub(super) mod ending;
+pub(super) mod memory;
 mod running;
 
 use std::pin::Pin;
 
 use dormouse_session::reads::{
-    Causality, SetReads, may_read_in, may_run_on_replica, wants_primary,
+    SetReads, may_read_in, may_run_on_replica, wants_primary,
 };
 use dormouse_session::{Effects, Kind, SessionState};
 use dormouse_types::Reads;
@@ -24,82 +26,14 @@ use super::hold::Hold;
 use super::main_loop::Session;
 use super::running::Running;
 use super::stored_code::hides_nothing;
-use crate::client::{Client, Incoming, Over};
+use crate::client::{Client, Over};
 use crate::door::{Entry, Pass};
 use crate::handle::LeaseState;
 use crate::pool::Counters;
 use crate::refusal;
 use crate::replicas::Place;
 
-pub(super) use ending::{end_elsewhere, interrupt};
-
-/// Where a session reads, and what it has seen.
-///
-/// A session that has not read on a replica has nothing of this: it may have seen all that the primary has. So a new
-/// session sees what was written before it began, perhaps by the same application.
-#[derive(Debug, Default)]
-pub(super) struct SessionReads(Option<Box<Memory>>);
-
-#[derive(Debug, Default)]
-struct Memory {
-    /// What the client has said by `SET DORMOUSE READS`.
-    wish: Option<Reads>,
-    causality: Causality,
-}
-
-impl SessionReads {
-    /// Where the session reads, if its client has said so.
-    pub(super) fn wish(&self) -> Option<Reads> {
-        self.0.as_ref()?.wish
-    }
-
-    /// The client's wish is forgotten.
-    pub(super) fn forget_wish(&mut self) {
-        if let Some(memory) = &mut self.0 {
-            memory.wish = None;
-        }
-    }
-
-    fn memory(&mut self) -> &mut Memory {
-        self.0.get_or_insert_with(|| {
-            let mut memory = Box::<Memory>::default();
-            memory.causality.used_primary();
-            memory
-        })
-    }
-
-    /// Something that may write or read data runs on the primary.
-    pub(super) fn used_primary(&mut self) {
-        if let Some(memory) = &mut self.0 {
-            memory.causality.used_primary();
-        }
-    }
-
-    /// A command is about to run on the primary.
-    pub(super) fn uses_primary(&mut self, incoming: &Incoming) {
-        let data = match incoming.command {
-            _ if self.0.is_none() => false,
-            Command::StmtPrepare
-            | Command::StmtReset
-            | Command::StmtSendLongData
-            | Command::InitDb
-            | Command::SetOption
-            | Command::ResetConnection
-            | Command::Statistics => false,
-            Command::Query => may_use_data(incoming.argument()),
-            _ => true,
-        };
-        if data {
-            self.used_primary();
-        }
-    }
-}
-
-/// Whether a text may be more than a `SET` or a `USE` that reads no table.
-fn may_use_data(text: &[u8]) -> bool {
-    use dormouse_session::lexer::{begins_with, contains};
-    !begins_with(text, &["SET", "USE"]) || contains(text, "SELECT") || text.contains(&b'(')
-}
+use memory::SessionReads;
 
 /// A statement that may run on a replica.
 struct Read<'a> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dormouse_session::reads::ServerRun;
 
-use super::arriving::{Away, backend, give_back};
+use super::backends::{Away, backend, give_back};
 use crate::handle::SessionHandle;
 use crate::pool::Counters;
 use crate::replicas::ReplicaServer;
@@ -38,7 +38,7 @@ pub(super) async fn end_at(
 }
 
 /// The session has been ended in the middle of a command: ends its statement on a replica, if there is one.
-pub(in crate::session) async fn end_elsewhere(cx: &SessionContext) {
+pub(crate) async fn end_elsewhere(cx: &SessionContext) {
     let Some((target, thread)) = cx.handle().elsewhere.end() else {
         return;
     };
@@ -53,7 +53,7 @@ pub(in crate::session) async fn end_elsewhere(cx: &SessionContext) {
 
 /// Ends the statement that another session runs on a replica; with `query_only` the session stays. Returns whether it
 /// runs one.
-pub(in crate::session) fn interrupt(victim: &Arc<SessionHandle>, query_only: bool) -> bool {
+pub(crate) fn interrupt(victim: &Arc<SessionHandle>, query_only: bool) -> bool {
     if !victim.elsewhere.is_running() {
         return false;
     }

@@ -13,7 +13,7 @@ use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::stmt::{ExecuteView, set_statement};
 use tokio::sync::Notify;
 
-use super::arriving::{Away, give_back};
+use super::backends::{Away, give_back};
 use super::ending::end_at;
 use super::{Read, Reader};
 use crate::backend::{Backend, BackendError, Listening, is_alive};
