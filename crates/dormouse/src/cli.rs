@@ -398,7 +398,7 @@ pub(crate) struct UpgradeArgs {
     /// Name of the database
     pub(crate) name: DatabaseName,
 
-    /// The series of the server, one of [servers] in the configuration: 11.8
+    /// The series of the server, one of the section servers of the configuration: 11.8
     #[arg(long, value_name = "VERSION", required_unless_present = "cancel")]
     pub(crate) to: Option<Series>,
 

@@ -59,6 +59,9 @@ impl ReadCounters {
     }
 }
 
+/// The statements that give a session on a replica the primary's global values, and the count of changes for which they do.
+type Globals = (u64, Arc<[Vec<u8>]>);
+
 /// The server of a replica.
 pub(crate) struct ReplicaServer {
     pub(crate) target: Arc<Target>,
@@ -70,8 +73,7 @@ pub(crate) struct ReplicaServer {
     avoided: Mutex<Option<Instant>>,
     /// The count of changes of privileges of which it is known to have all.
     rights: AtomicU64,
-    /// The statements that give a session there the primary's global values, and the count of changes for which they do.
-    globals: Mutex<Option<(u64, Arc<[Vec<u8>]>)>>,
+    globals: Mutex<Option<Globals>>,
     removed: AtomicBool,
 }
 

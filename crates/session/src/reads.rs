@@ -103,7 +103,7 @@ pub fn may_run_on_replica(text: &[u8], mode: Mode) -> bool {
 pub fn may_read_in(schema: Option<&[u8]>) -> bool {
     let own = |schema: &[u8]| {
         let is = |name: &&str| name.as_bytes().eq_ignore_ascii_case(schema);
-        OF_SERVER.iter().any(|name| is(name))
+        OF_SERVER.iter().any(is)
     };
     !schema.is_some_and(own)
 }

@@ -7,7 +7,7 @@
 //!
 //! - [`TransactionLog`]: what is kept, and why a transaction cannot be run again;
 //! - [`Budget`]: how often, and for how long;
-//! - [`control`]: what a statement does to the transaction itself.
+//! - [`mod@control`]: what a statement does to the transaction itself.
 //!
 //! What differs between two runs though nothing has happened is set beforehand ([`TransactionLog::before`]): the time, and the
 //! generated ids. Values of `RAND()` and `UUID()` are others; that is a difference only if they were shown.

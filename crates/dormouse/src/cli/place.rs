@@ -13,7 +13,7 @@ pub(crate) struct PlaceArgs {
     #[arg(long = "in", value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
 
-    /// Version of its server, as in 11.8: that of [engine], which is the default, or one of [servers] of the
+    /// Version of its server, as in 11.8: that of the section engine, which is the default, or one of the section servers of the
     /// configuration
     #[arg(long = "version", value_name = "VERSION")]
     pub(crate) series: Option<Series>,

@@ -13,9 +13,7 @@ mod running;
 
 use std::pin::Pin;
 
-use dormouse_session::reads::{
-    SetReads, may_read_in, may_run_on_replica, wants_primary,
-};
+use dormouse_session::reads::{SetReads, may_read_in, may_run_on_replica, wants_primary};
 use dormouse_session::{Effects, Kind, SessionState};
 use dormouse_types::Reads;
 use dormouse_wire::command::Command;

@@ -174,7 +174,7 @@ pub enum Why {
     Committed(Vec<Pin>),
     /// This state was lost with the backend.
     StateLost(Vec<Pin>),
-    /// A server that is alive closed the connection on this command [`TRIES`] times without reading it.
+    /// A server that is alive closed the connection on this command [`TRIES`](super::TRIES) times without reading it.
     Unread,
     /// The server sent something that is no reply to the command.
     OutOfTurn,
