@@ -105,12 +105,12 @@ impl Creator {
         let began = now();
         self.check_disk(&order.database.name)?;
         loop {
-            let cancelled = moving.cancelled();
-            let prepare = self.prepare(order, moving, by);
-            let files = tokio::select! {
-                files = prepare => files?,
-                () = cancelled => return Err(was_cancelled(&order.database)),
-            };
+            // not given up in the middle: a copy whose making is dropped would be left, with its server
+            let files = self.prepare(order, moving, by).await?;
+            if moving.is_cancelled() {
+                self.warm.discard(files.id()).await;
+                return Err(was_cancelled(&order.database));
+            }
             if let Some(done) = self.switch(order, moving, files, by, began).await? {
                 return Ok(done);
             }
@@ -204,7 +204,11 @@ impl Creator {
         let began = now();
         let mut source = database.view().incarnation();
         loop {
-            let present = database.view().incarnation();
+            let view = database.view();
+            if matches!(view.state, State::Dropping | State::Parked | State::Failed) {
+                return Err(failed(format!("the database is {} meanwhile", view.state)));
+            }
+            let present = view.incarnation();
             if present != source && present.is_some() {
                 // its server died, and another one runs
                 let server = database

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_policy::lifecycle::Failures;
 use dormouse_policy::{Act, Cause};
 use jiff::Timestamp;
 use tracing::{error, info, warn};
@@ -74,7 +75,8 @@ pub(super) async fn fail_over(actor: &mut Actor, lost: &str) -> bool {
     actor.open(&reason);
     actor.warm_up();
     actor.forget_denials();
-    actor.failures = actor.failures.started(now());
+    // they were those of the lost one
+    actor.failures = Failures::default().started(now());
     let act = Act {
         verb: dormouse_policy::Verb::Start,
         cause: Cause::Crash,
