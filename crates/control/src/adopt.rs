@@ -170,7 +170,10 @@ fn take_up(creator: &Creator, old: &Database, name: DatabaseName) {
     };
     let now = creator.context.calendar.moment();
     let meter = Meter::new(name, old.instance, creator.context.baseline, now);
-    start_actor(&creator.context, row, Arc::new(Mutex::new(meter)));
+    let database = start_actor(&creator.context, row, Arc::new(Mutex::new(meter)));
+    if database.spec().replicas.get() > 0 {
+        creator.context.wants_replicas.add(&database.name);
+    }
 }
 
 /// Starts the server of an arrival, and gives it credentials of its own.

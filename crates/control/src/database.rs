@@ -250,16 +250,26 @@ impl Database {
         Some(begun)
     }
 
-    /// It has no replicas any more.
-    pub(crate) fn end_replicas(&self) {
-        if let Some(apart) = self.apart().as_mut() {
+    /// It has no replicas any more; `false` if it wants some again.
+    pub(crate) fn end_replicas(&self) -> bool {
+        let mut apart = self.apart();
+        let over = self.spec().replicas.get() == 0;
+        if let Some(apart) = apart.as_mut().filter(|_| over) {
             apart.replicas = None;
         }
+        over
     }
 
     /// Its replicas, if it has some.
     pub(crate) fn replicas(&self) -> Option<Arc<Replicas>> {
         self.apart().as_ref()?.replicas.clone()
+    }
+
+    /// Whether an instance may need what others have of its log: one that is being made to follow it, or one that is behind.
+    pub(crate) fn is_followed_from_afar(&self) -> bool {
+        let wanted = usize::from(self.spec().replicas.get());
+        let behind = |replicas: Arc<Replicas>| replicas.following() < wanted;
+        self.moving().is_some() || self.replicas().is_some_and(behind)
     }
 
     fn apart(&self) -> MutexGuard<'_, Option<Box<Apart>>> {

@@ -31,8 +31,8 @@ impl Follower {
         self.instance.server()
     }
 
-    /// Follows this server from now on, from where it is.
-    pub(crate) async fn follow(&self, source: &Server) -> Result<(), String> {
+    /// Follows this server from now on, from where it is. `acknowledges`: commits there may wait for this one.
+    pub(crate) async fn follow(&self, source: &Server, acknowledges: bool) -> Result<(), String> {
         let feed = self
             .host
             .driver
@@ -41,7 +41,9 @@ impl Follower {
         let upstream = upstream.map_err(|error| error.to_string())?;
         self.ask(async |host, server| {
             let (address, password) = (upstream.address, upstream.password.as_str());
-            host.servers.follow(server, address, password).await
+            host.servers
+                .follow(server, address, password, acknowledges)
+                .await
         })
         .await
     }

@@ -50,6 +50,9 @@ const NEAR: u64 = 1;
 const ALMOST: Duration = Duration::from_millis(30);
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// How long a follower may be without a connection to the primary.
+const APART: Duration = Duration::from_secs(30);
+
 /// A move to be done.
 pub(crate) struct MoveOrder {
     pub(crate) database: Arc<Database>,
@@ -202,6 +205,7 @@ impl Creator {
             ),
         };
         let began = now();
+        let mut connected = now();
         let mut source = database.view().incarnation();
         loop {
             let view = database.view();
@@ -214,12 +218,17 @@ impl Creator {
                 let server = database
                     .server()
                     .map_err(|error| failed(error.to_string()))?;
-                follower.follow(&server).await.map_err(failed)?;
+                follower.follow(&server, false).await.map_err(failed)?;
                 source = present;
             }
             let progress = follower.progress().await.map_err(failed)?;
             if let Some(error) = progress.error {
                 return Err(failed(error));
+            }
+            if progress.connected {
+                connected = now();
+            } else if connected.elapsed() > APART {
+                return Err(failed(format!("it is not connected for {APART:?}")));
             }
             let factor = u32::try_from(began.elapsed().as_secs() / 2 + 1).unwrap_or(u32::MAX);
             let soon = ALMOST.saturating_mul(factor.saturating_pow(2)).min(LONGEST);
@@ -295,9 +304,14 @@ impl Creator {
                 }
                 Err(error) => error,
             };
-            if !files.as_ref().is_some_and(|files| files.fit(database)) {
-                self.warm.discard(to).await;
-                return Ok(None);
+            match &files {
+                // half promoted: nothing may use it again
+                None => break refused,
+                Some(files) if !files.fit(database) => {
+                    self.warm.discard(to).await;
+                    return Ok(None);
+                }
+                Some(_) => {}
             }
             if let Err(error) = attempts.again(refused, moving).await {
                 break error;

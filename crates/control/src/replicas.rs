@@ -5,6 +5,7 @@
 //! them: before a park they get all that the primary has, and when the primary is lost, one takes its place
 //! ([`failover`](crate::database)).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,12 +23,17 @@ pub(crate) mod keep;
 /// How long a park waits for what a replica lacks. One that needs longer gets the rest when it wakes.
 const REST: Duration = Duration::from_secs(5);
 
+/// How long a replica may take to apply what it has received, before it takes the primary's place.
+const APPLY: Duration = Duration::from_secs(60);
+
 /// The replicas of a database.
 pub(crate) struct Replicas {
     members: AsyncMutex<Vec<Member>>,
     /// Wakes the task that keeps them.
     woken: Notify,
     seen: Mutex<Vec<ReplicaStatus>>,
+    /// How many transactions the primary had when it was last stopped by order: a replica that has fewer takes no place.
+    rested: AtomicU64,
     /// The events of the primary, when they were last read: replication does not tell their states.
     events: Mutex<EventStates>,
 }
@@ -125,6 +131,7 @@ impl Replicas {
             members: AsyncMutex::new(members),
             woken: Notify::new(),
             seen: Mutex::default(),
+            rested: AtomicU64::new(0),
             events: Mutex::default(),
         })
     }
@@ -139,8 +146,17 @@ impl Replicas {
         self.woken.notify_one();
     }
 
+    /// How many have all, or almost.
+    pub(crate) fn following(&self) -> usize {
+        let follows = |one: &&ReplicaStatus| one.doing == ReplicaDoing::Following;
+        self.seen().iter().filter(follows).count()
+    }
+
     /// Before the primary stops: lets them get what they lack, up to these transactions, and stops them.
     pub(crate) async fn rest(&self, position: Option<&str>) {
+        if let Some(position) = position {
+            self.rested.store(number(position), Ordering::SeqCst);
+        }
         let mut members = self.members.lock().await;
         for member in members.iter_mut() {
             member.rest(position).await;
@@ -161,17 +177,35 @@ impl Replicas {
                 best = Some((has.0, at, has.1));
             }
         }
-        let (_, at, position) = best?;
-        let member = members.remove(at);
-        match member.follower.reaches(&position, REST * 2).await {
-            Ok(true) => {}
-            other => {
-                warn!(instance = %member.follower.id(), ?other, "a replica cannot apply all that it has received")
-            }
+        let (most, at, position) = best?;
+        if most < self.rested.load(Ordering::SeqCst) {
+            warn!(
+                position,
+                "the replicas lack what the primary had when it was stopped: none takes its place"
+            );
+            return None;
         }
+        let applied = members.get(at)?.follower.reaches(&position, APPLY).await;
+        if applied != Ok(true) {
+            warn!(
+                ?applied,
+                position,
+                "a replica has not applied all that it has received: it takes no place yet"
+            );
+            return None;
+        }
+        let member = members.remove(at);
         info!(instance = %member.follower.id(), position, "it has the most");
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         Some((member.follower, events.clone()))
+    }
+
+    /// Gives a replica back that did not take the primary's place. It is stopped, since it may be half promoted: its next start
+    /// is that of a replica.
+    pub(crate) async fn put_back(&self, follower: Follower) {
+        let mut member = Member::new(follower, None);
+        member.stop().await;
+        self.members.lock().await.push(member);
     }
 
     fn seen(&self) -> MutexGuard<'_, Vec<ReplicaStatus>> {
@@ -235,14 +269,15 @@ impl Member {
     }
 }
 
+/// The number of the last transaction of a position.
+fn number(position: &str) -> u64 {
+    let numbers = position.split(',');
+    let numbers = numbers.filter_map(|gtid| gtid.rsplit('-').next()?.parse().ok());
+    numbers.max().unwrap_or(0)
+}
+
 /// The last transaction that a replica has: its number, and its GTIDs.
 fn newest(progress: &Following) -> (u64, String) {
-    let number = |position: &str| {
-        let numbers = position
-            .split(',')
-            .filter_map(|gtid| gtid.rsplit('-').next()?.parse().ok());
-        numbers.max().unwrap_or(0)
-    };
     let (received, applied) = (number(&progress.received), number(&progress.applied));
     match received > applied {
         true => (received, progress.received.clone()),

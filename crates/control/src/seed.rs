@@ -83,7 +83,7 @@ async fn begin(
     begun.await.map_err(|reason| failed("preparing", reason))?;
     let source = database.server();
     let source = source.map_err(|error| failed("feeding", error.to_string()))?;
-    let follows = follower.follow(&source).await;
+    let follows = follower.follow(&source, false).await;
     follows.map_err(|reason| failed("feeding", reason))
 }
 

@@ -169,12 +169,14 @@ pub trait Servers: Send + Sync + 'static {
         Err(follows_none())
     }
 
-    /// Lets the server follow the one that is reached at this address with this password.
+    /// Lets the server follow the one that is reached at this address with this password. `acknowledges`: commits there may
+    /// wait for it.
     async fn follow(
         &self,
         _server: &Server,
         _address: SocketAddr,
         _password: &str,
+        _acknowledges: bool,
     ) -> Result<(), ServerError> {
         Err(follows_none())
     }

@@ -232,10 +232,14 @@ impl Actor {
 
     /// Starts the server.
     pub(super) async fn start_server(&mut self) -> Result<(), Unmet> {
-        let keeps = self.database.spec().keeps_log() || self.database.moving().is_some();
-        self.instance.set_history(keeps);
+        self.instance.set_history(self.keeps_log());
         let done = self.instance.start().await;
         self.published(done)
+    }
+
+    /// Whether its server keeps a log from its next start on.
+    pub(super) fn keeps_log(&self) -> bool {
+        self.database.spec().keeps_log() || self.database.moving().is_some()
     }
 
     /// Thaws the frozen server.

@@ -9,16 +9,20 @@ use std::time::Duration;
 
 use dormouse_policy::lifecycle::Failures;
 use dormouse_policy::{Act, Cause};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tracing::{error, info, warn};
 
 use super::actor::Actor;
 use super::{globals, relocate};
 use crate::catalog::{Change, Moved};
+use crate::instance::Instance;
 use crate::time::{now, within};
 
 /// How long the server of a database with replicas may take for its start, recovery included.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the files of a lost primary are kept.
+const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// Lets a replica take the primary's place; returns whether one did.
 pub(super) async fn fail_over(actor: &mut Actor, lost: &str) -> bool {
@@ -32,7 +36,8 @@ pub(super) async fn fail_over(actor: &mut Actor, lost: &str) -> bool {
     let from = actor.database.state();
     let host = Arc::clone(&actor.context.host);
     let globals = actor.database.view().noted.globals.clone();
-    let promoted = within(host.deadlines.ask, async {
+    // as long as what it applies now: nothing of that may be thrown away
+    let promoted = within(host.deadlines.start, async {
         let server = follower.server()?;
         host.servers.promote(&server, &events).await?;
         match globals.is_empty() {
@@ -44,8 +49,7 @@ pub(super) async fn fail_over(actor: &mut Actor, lost: &str) -> bool {
         Ok(globals_lost) => globals_lost,
         Err(error) => {
             error!(%error, instance = %follower.id(), "a replica cannot take the place of the lost primary");
-            // it may be half promoted
-            discard(actor, follower.id());
+            replicas.put_back(follower).await;
             return false;
         }
     };
@@ -54,13 +58,15 @@ pub(super) async fn fail_over(actor: &mut Actor, lost: &str) -> bool {
         origin: actor.database.instance,
         from: actor.instance.id(),
         to: follower.id(),
-        kept_until: Timestamp::now(),
+        kept_until: Timestamp::now()
+            .saturating_add(KEPT)
+            .unwrap_or(Timestamp::MAX),
     }));
     if relocate::write(actor, moved, &follower.instance)
         .await
         .is_err()
     {
-        discard(actor, follower.id());
+        replicas.put_back(follower).await;
         return false;
     }
     actor.instance.disconnect().await;
@@ -85,27 +91,21 @@ pub(super) async fn fail_over(actor: &mut Actor, lost: &str) -> bool {
     actor.record(from, &act, began, None).await;
     globals::record_lost(actor, &globals_lost).await;
     actor.context.moves.failed_over();
-    discard(actor, former.id());
+    stop(actor, former);
     replicas.wake();
     true
 }
 
-/// Removes an instance in the background: it may take as long as its disk does not answer.
-fn discard(actor: &Actor, id: dormouse_types::InstanceId) {
+/// Stops the lost primary in the background: it may take as long as its disk does not answer. What is left of its files is kept
+/// for a while.
+fn stop(actor: &Actor, mut former: Instance) {
     let context = Arc::clone(&actor.context);
-    context.host.room.note(id, None);
+    context.host.room.note(former.id(), None);
     let tasks = Arc::clone(&context.tasks);
     tasks.spawn(async move {
-        if let Err(error) = context.host.remove(id).await {
-            warn!(instance = %id, %error, "a lost primary is left to the next start");
-            return;
-        }
-        let gone = vec![Change::InstanceGone(id)];
-        let written = context
-            .catalog
-            .write(crate::catalog::Durability::Soon, gone);
-        if let Err(error) = written.await {
-            warn!(instance = %id, %error, "a lost primary is left to the next start");
+        former.disconnect().await;
+        if let Err(error) = former.stop().await {
+            warn!(instance = %former.id(), %error, "a lost primary cannot be stopped: the next start does it");
         }
     });
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use dormouse_driver::Run;
 use dormouse_policy::Act;
 use dormouse_policy::lifecycle::Order;
-use dormouse_types::State;
+use dormouse_types::{CommitDurability, State};
 use tracing::{error, info, warn};
 
 use super::View;
@@ -39,11 +39,12 @@ pub(super) async fn relocate(actor: &mut Actor, act: Act) -> Done {
     let handed = match files {
         Files::Following(follower) => {
             let handed = Box::pin(switch(actor, &act, &candidate, follower)).await;
-            handed.map_err(|(follower, reasons)| (Files::Following(follower), reasons))
+            handed.map_err(|(follower, reasons)| (follower.map(Files::Following), reasons))
         }
         Files::Asleep(instance, generation) => {
             let handed = reseat(actor, &candidate, instance, generation).await;
-            handed.map_err(|(instance, reasons)| (Files::Asleep(instance, generation), reasons))
+            handed
+                .map_err(|(instance, reasons)| (Some(Files::Asleep(instance, generation)), reasons))
         }
     };
     match handed {
@@ -63,7 +64,9 @@ pub(super) async fn relocate(actor: &mut Actor, act: Act) -> Done {
             Done::Again
         }
         Err((files, reasons)) => {
-            candidate.put_back(files);
+            if let Some(files) = files {
+                candidate.put_back(files);
+            }
             Done::Refused(reasons)
         }
     }
@@ -91,10 +94,10 @@ async fn switch(
     act: &Act,
     candidate: &Candidate,
     follower: Follower,
-) -> Result<Instance, (Follower, Vec<String>)> {
+) -> Result<Instance, (Option<Follower>, Vec<String>)> {
     if !actor.shut(act).await {
         let sessions = actor.context.doors.sessions(&actor.database.name);
-        return Err((follower, vec![busy::in_the_way(&sessions)]));
+        return Err((Some(follower), vec![busy::in_the_way(&sessions)]));
     }
     actor.instance.clear_load();
     let prepared = prepare(actor, candidate, &follower).await;
@@ -106,21 +109,21 @@ async fn switch(
                 actor.forget_denials();
                 return Ok(former);
             }
-            Err((follower, reason)) => return give_up(actor, follower, vec![reason]).await,
+            Err(reason) => return give_up(actor, None, vec![reason]).await,
         },
         Ok(reasons) => reasons,
         Err(Hitch::Failed(failure)) => vec![failure.to_string()],
         Err(Hitch::Wanted) => vec!["a statement arrived".to_owned()],
     };
-    give_up(actor, follower, reasons).await
+    give_up(actor, Some(follower), reasons).await
 }
 
 /// Goes on with the primary.
 async fn give_up(
     actor: &mut Actor,
-    follower: Follower,
+    follower: Option<Follower>,
     reasons: Vec<String>,
-) -> Result<Instance, (Follower, Vec<String>)> {
+) -> Result<Instance, (Option<Follower>, Vec<String>)> {
     let host = &actor.context.host;
     let unfenced = within(host.deadlines.ask, async {
         host.servers.unfence(&actor.instance.server()?).await
@@ -193,19 +196,24 @@ async fn prepare(
     Ok(Vec::new())
 }
 
-/// Makes the follower the primary.
+/// Makes the follower the primary. If that fails, the follower may be half promoted: it is not used again.
 async fn take_over(
     actor: &mut Actor,
     candidate: &Candidate,
     follower: Follower,
-) -> Result<Instance, (Follower, String)> {
+) -> Result<Instance, String> {
     let host = Arc::clone(&actor.context.host);
+    let waits = actor.database.spec().durability == CommitDurability::Replica;
+    let waits = waits && actor.database.replicas().is_some();
     let globals = actor.database.view().noted.globals.clone();
     let promoted = within(host.deadlines.ask, async {
         let old = actor.instance.server()?;
         let new = follower.server()?;
         let events = host.servers.events(&old).await?;
         host.servers.promote(&new, &events).await?;
+        if waits {
+            host.servers.wait_for_replica(&new, true).await?;
+        }
         match globals.is_empty() {
             true => Ok(Vec::new()),
             false => host.servers.apply_globals(&new, &globals).await,
@@ -213,12 +221,10 @@ async fn take_over(
     });
     let lost = match promoted.await {
         Ok(lost) => lost,
-        Err(error) => return Err((follower, format!("it cannot be promoted: {error}"))),
+        Err(error) => return Err(format!("it cannot be promoted: {error}")),
     };
     let moved = moved(actor, candidate, &follower.instance);
-    if let Err(error) = write(actor, moved, &follower.instance).await {
-        return Err((follower, error));
-    }
+    write(actor, moved, &follower.instance).await?;
     actor.instance.disconnect().await;
     let former = sit(actor, follower.instance);
     serve(actor).await;
@@ -285,7 +291,7 @@ pub(super) async fn write(
             state: view.state,
             since: view.since,
             generation: view.generation.wrapping_add(1),
-            units: view.units,
+            units: instance.units(),
             serving: Some(Arc::clone(serving)),
             reason: view.reason.as_ref().to_owned(),
         };
@@ -299,9 +305,14 @@ pub(super) async fn write(
 }
 
 /// Lets an instance serve the database; returns the one that did.
-pub(super) fn sit(actor: &mut Actor, instance: Instance) -> Instance {
-    let seat = instance.id();
-    actor.database.change(|view| view.seat = seat);
+pub(super) fn sit(actor: &mut Actor, mut instance: Instance) -> Instance {
+    // its next start is no longer that of a follower
+    instance.set_history(actor.keeps_log());
+    let (seat, units) = (instance.id(), instance.units());
+    actor.database.change(|view| {
+        view.seat = seat;
+        view.units = units;
+    });
     std::mem::replace(&mut actor.instance, instance)
 }
 

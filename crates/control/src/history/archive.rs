@@ -248,6 +248,7 @@ async fn purge(creator: &Creator, database: &Database, log: &Log, last: &Name) {
     if (log.files.len() <= FILES_MOST && bytes <= BYTES_MOST)
         || log.files.len() < 2
         || database.state() != Life::Active
+        || database.is_followed_from_afar()
     {
         return;
     }

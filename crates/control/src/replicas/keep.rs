@@ -68,6 +68,7 @@ pub(crate) fn begin(creator: &Creator, database: &Arc<Database>, found: Vec<Inst
         replicas,
         failed: None,
         purged: now(),
+        commits_wait: true,
         found: true,
         following: BTreeSet::new(),
         silent: None,
@@ -83,6 +84,8 @@ struct Keeper {
     failed: Option<Instant>,
     /// When logs were last removed.
     purged: Instant,
+    /// Whether commits of the primary may wait for a replica.
+    commits_wait: bool,
     /// Whether those of the catalog have not been observed yet.
     found: bool,
     /// Those that followed at the last look.
@@ -110,9 +113,10 @@ impl Keeper {
                 State::Parked | State::Failed => self.stop(wanted).await,
                 _ => {}
             }
-            if wanted == 0 && self.replicas.members.lock().await.is_empty() {
+            let over = wanted == 0 && self.replicas.members.lock().await.is_empty();
+            let waits = state == State::Active && self.commits_wait;
+            if over && !waits && self.database.end_replicas() {
                 self.publish(Vec::new());
-                self.database.end_replicas();
                 return;
             }
             let awake = state == State::Active || !state_rests(state);
@@ -169,7 +173,7 @@ impl Keeper {
             .filter(|one| one.doing == ReplicaDoing::Following)
             .map(|one| one.instance)
             .collect();
-        self.acknowledge(&primary, following).await;
+        self.acknowledge(&primary, following, wanted).await;
         self.publish(seen);
         self.offer(readable);
         self.purge(&primary, purge_to, broken.is_empty()).await;
@@ -287,7 +291,7 @@ impl Keeper {
         let primary = self.database.view().incarnation();
         if member.follows != primary || primary.is_none() {
             let source = self.database.server().map_err(|error| error.to_string());
-            let follows = async { member.follower.follow(&source?).await };
+            let follows = async { member.follower.follow(&source?, true).await };
             match follows.await {
                 Ok(()) => member.follows = primary,
                 Err(error) => {
@@ -339,13 +343,20 @@ impl Keeper {
     }
 
     /// Lets commits wait for a replica, or not; these follow now.
-    async fn acknowledge(&mut self, primary: &Server, following: BTreeSet<InstanceId>) {
+    async fn acknowledge(
+        &mut self,
+        primary: &Server,
+        following: BTreeSet<InstanceId>,
+        wanted: usize,
+    ) {
         let connected = !following.is_empty();
         let another = !following.is_subset(&self.following);
         self.following = following;
         let host = &self.creator.context.host;
         let waits = match self.database.spec().durability {
             CommitDurability::Local => false,
+            // there will be none: they would wait for good
+            CommitDurability::Replica if wanted == 0 => false,
             // without a replica it would wait for the first one before that can be made
             CommitDurability::Replica if connected => true,
             CommitDurability::Replica => return,
@@ -357,14 +368,18 @@ impl Keeper {
                 false => Ok(()),
             }
         });
+        self.commits_wait = waits;
         if let Err(error) = set.await {
+            self.commits_wait = true;
             warn!(database = %self.database.name, %error, "cannot set whether commits wait for a replica");
         }
     }
 
     /// Removes the files of logs that nobody needs, unless the history does.
     async fn purge(&mut self, primary: &Server, to: Option<String>, all: bool) {
-        if self.purged.elapsed() < PURGE || !all || self.database.spec().history {
+        // what is being made may need what the others have
+        let making = self.database.moving().is_some();
+        if self.purged.elapsed() < PURGE || !all || making || self.database.spec().history {
             return;
         }
         self.purged = now();
@@ -396,7 +411,6 @@ impl Keeper {
             // its next start begins one
             return None;
         }
-        let follows = self.database.view().incarnation();
         let place = host.place_of_replica(self.database.seat(), &self.roots().await);
         let seeded = seed(&self.creator, &self.database, units, &place, |_| {}).await;
         let follower = seeded
@@ -417,7 +431,8 @@ impl Keeper {
             return None;
         }
         info!(database = %self.database.name, instance = %id, "it has a new replica");
-        let member = Member::new(follower, follows);
+        // it acknowledges when it is told to follow again, since it is in the catalog
+        let member = Member::new(follower, None);
         self.replicas.members.lock().await.push(member);
         Some(())
     }

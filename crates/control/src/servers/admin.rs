@@ -250,9 +250,13 @@ impl Servers for AdminServers {
         server: &Server,
         address: SocketAddr,
         password: &str,
+        acknowledges: bool,
     ) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
-        Ok(admin.follow().start(address, password).await?)
+        Ok(admin
+            .follow()
+            .start(address, password, acknowledges)
+            .await?)
     }
 
     async fn following(&self, server: &Server) -> Result<Following, ServerError> {

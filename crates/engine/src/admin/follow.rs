@@ -67,12 +67,21 @@ impl Follow<'_> {
             .map(drop)
     }
 
-    /// Follows the server that is reached at this address with this password, from where it is.
+    /// Follows the server that is reached at this address with this password, from where it is. `acknowledges`: commits there
+    /// may wait for this one.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn start(&mut self, source: SocketAddr, password: &str) -> Result<(), AdminError> {
+    pub async fn start(
+        &mut self,
+        source: SocketAddr,
+        password: &str,
+        acknowledges: bool,
+    ) -> Result<(), AdminError> {
         self.run("STOP SLAVE").await?;
+        // it may have been promoted, by a Dormouse that has ended in the middle of that
+        self.fence().await?;
+        self.run("SET GLOBAL gtid_strict_mode = ON").await?;
         self.run(&format!(
             "CHANGE MASTER TO MASTER_HOST = {}, MASTER_PORT = {}, MASTER_USER = 'dormouse', MASTER_PASSWORD = {}, \
              MASTER_SSL = 0, MASTER_CONNECT_RETRY = {RETRY}, MASTER_USE_GTID = slave_pos",
@@ -81,7 +90,8 @@ impl Follow<'_> {
             literal(password)
         ))
         .await?;
-        self.run("SET GLOBAL rpl_semi_sync_slave_enabled = ON")
+        let on = u8::from(acknowledges);
+        self.run(&format!("SET GLOBAL rpl_semi_sync_slave_enabled = {on}"))
             .await?;
         self.run("START SLAVE").await.map(drop)
     }
