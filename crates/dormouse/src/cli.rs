@@ -386,9 +386,10 @@ pub(crate) struct MoveArgs {
 /// `upgrade`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A copy of the files is upgraded, and follows the database until it has everything; then it takes over
-as for `dormouse move`. The old files are kept for a day, unless --keep says something else. --check
-upgrades a copy, starts it, checks its tables and removes it; the database itself is not changed.
+A copy of the files is upgraded, and follows the database until it has everything; then it takes
+over as for `dormouse move`. The old files are kept for a day, unless --keep says something else.
+--check upgrades a copy, starts it, checks its tables and removes it; the database itself is not
+changed.
 
 Examples:
   dormouse upgrade shop --to 11.8 --check
