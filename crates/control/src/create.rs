@@ -271,7 +271,12 @@ impl Creator {
         if database.spec().replicas.get() > 0 {
             context.wants_replicas.add(&name);
         }
-        self.understudies.want(&context.tasks, database.seat());
+        let (understudies, tasks) = (Arc::clone(&self.understudies), Arc::clone(&context.tasks));
+        let seat = database.seat();
+        // it looks at the disk
+        context
+            .tasks
+            .spawn(async move { understudies.want(&tasks, seat) });
         let actor = Actor::made(Arc::clone(context), database, instance, seen);
         context.tasks.spawn(turn::run(actor, false));
     }
