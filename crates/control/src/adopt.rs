@@ -141,10 +141,11 @@ pub(crate) async fn succeed(
     let meter = creator.meter(&row, &seen);
     let recorded = creator.record(&row, &seen, &meter, began, by).await;
     let recorded = inherited.and(recorded);
-    creator.open(row, meter, instance, &seen);
+    // first, so that no list of the databases lacks it
     if let Some(name) = keep_as {
         take_up(creator, &old, name);
     }
+    creator.open(row, meter, instance, &seen);
     // it is in the catalog already: only its entry in the ledger may be missing
     recorded
 }
