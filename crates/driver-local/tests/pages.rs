@@ -18,6 +18,8 @@ use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Keeper, KeeperConfig, MasterSource, Search, Secret};
 use dormouse_types::{Endpoint, InstanceId, Units};
 
+mod common;
+
 const ID: InstanceId = InstanceId(1);
 const COPY: InstanceId = InstanceId(2);
 
@@ -107,18 +109,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let driver = self.driver.clone();
-        let clean = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime.unwrap().block_on(async {
-                for id in driver.list().await.unwrap() {
-                    driver.remove(id).await.unwrap();
-                }
-            });
-        });
-        let _ = clean.join();
+        common::remove_all(self.driver.clone());
     }
 }
 

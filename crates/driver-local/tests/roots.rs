@@ -20,6 +20,8 @@ use dormouse_engine::{
 };
 use dormouse_types::{InstanceId, Series, Units};
 
+mod common;
+
 const ID: InstanceId = InstanceId(1);
 const COPY: InstanceId = InstanceId(2);
 const BACK: InstanceId = InstanceId(3);
@@ -138,17 +140,7 @@ impl Drop for World {
         let Ok(driver) = LocalDriver::new(self.config.clone()) else {
             return;
         };
-        let clean = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime.unwrap().block_on(async {
-                for id in driver.list().await.unwrap() {
-                    driver.remove(id).await.unwrap();
-                }
-            });
-        });
-        let _ = clean.join();
+        common::remove_all(driver);
     }
 }
 

@@ -24,6 +24,8 @@ use dormouse_wire::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+mod common;
+
 const OLD: InstanceId = InstanceId(1);
 const COPY: InstanceId = InstanceId(2);
 const FRESH: InstanceId = InstanceId(3);
@@ -153,18 +155,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let driver = self.driver.clone();
-        let clean = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime.unwrap().block_on(async {
-                for id in driver.list().await.unwrap() {
-                    driver.remove(id).await.unwrap();
-                }
-            });
-        });
-        let _ = clean.join();
+        common::remove_all(self.driver.clone());
     }
 }
 
