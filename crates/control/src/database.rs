@@ -43,6 +43,7 @@ mod restriction;
 mod rights;
 mod scale;
 mod scaling;
+mod seat;
 mod settle;
 mod status;
 mod succeed;

@@ -11,7 +11,7 @@ use dormouse_types::{
 
 pub mod admin;
 
-pub use dormouse_engine::admin::follow::Progress as Following;
+pub use dormouse_engine::admin::follow::{Fenced, Progress as Following};
 pub use dormouse_engine::admin::replay::{Events as EventStates, Place};
 pub use dormouse_engine::buffer_pool::PoolHits;
 pub use dormouse_engine::{Converted, Origin, Progress};
@@ -216,8 +216,8 @@ pub trait Servers: Send + Sync + 'static {
         Err(follows_none())
     }
 
-    /// Lets the server take no changes but Dormouse's, and no event run.
-    async fn fence(&self, _server: &Server) -> Result<(), ServerError> {
+    /// Lets the server take no changes but Dormouse's, and no event run; returns what its successor needs.
+    async fn fence(&self, _server: &Server) -> Result<Fenced, ServerError> {
         Err(follows_none())
     }
 
@@ -226,8 +226,14 @@ pub trait Servers: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Ends the following of a server: it takes changes, and its events have these states.
-    async fn promote(&self, _server: &Server, _events: &EventStates) -> Result<(), ServerError> {
+    /// Ends the following of a server: it takes changes, and its events have these states. `waits`: its commits wait for a
+    /// replica.
+    async fn promote(
+        &self,
+        _server: &Server,
+        _events: &EventStates,
+        _waits: bool,
+    ) -> Result<(), ServerError> {
         Err(follows_none())
     }
 

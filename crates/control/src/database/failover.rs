@@ -13,10 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{error, info, warn};
 
 use super::actor::Actor;
-use super::{globals, relocate};
-use crate::catalog::{Change, Moved};
+use super::{globals, seat};
 use crate::instance::Instance;
-use crate::time::{now, within};
+use crate::time::now;
 
 /// How long the server of a database with replicas may take for its start, recovery included.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,18 +33,9 @@ pub(super) async fn fail_over(actor: &mut Actor, lost: &str) -> bool {
         return false;
     };
     let from = actor.database.state();
-    let host = Arc::clone(&actor.context.host);
-    let globals = actor.database.view().noted.globals.clone();
-    // as long as what it applies now: nothing of that may be thrown away
-    let promoted = within(host.deadlines.start, async {
-        let server = follower.server()?;
-        host.servers.promote(&server, &events).await?;
-        match globals.is_empty() {
-            true => Ok(Vec::new()),
-            false => host.servers.apply_globals(&server, &globals).await,
-        }
-    });
-    let globals_lost = match promoted.await {
+    // as long as what it applies now: nothing of that may be thrown away. With one replica there is none to wait for
+    let how = (false, actor.context.host.deadlines.start);
+    let globals_lost = match seat::promote(actor, &follower, &events, how).await {
         Ok(globals_lost) => globals_lost,
         Err(error) => {
             error!(%error, instance = %follower.id(), "a replica cannot take the place of the lost primary");
@@ -53,25 +43,13 @@ pub(super) async fn fail_over(actor: &mut Actor, lost: &str) -> bool {
             return false;
         }
     };
-    let moved = Change::Moved(Box::new(Moved {
-        name: actor.database.name.clone(),
-        origin: actor.database.instance,
-        from: actor.instance.id(),
-        to: follower.id(),
-        kept_until: Timestamp::now()
-            .saturating_add(KEPT)
-            .unwrap_or(Timestamp::MAX),
-    }));
-    if relocate::write(actor, moved, &follower.instance)
-        .await
-        .is_err()
-    {
+    let until = Timestamp::now().saturating_add(KEPT);
+    let until = until.unwrap_or(Timestamp::MAX);
+    if seat::write(actor, &follower.instance, until).await.is_err() {
         replicas.put_back(follower).await;
         return false;
     }
-    actor.instance.disconnect().await;
-    let former = relocate::sit(actor, follower.instance);
-    relocate::serve(actor).await;
+    let former = seat::take(actor, follower.instance).await;
     let reason = format!(
         "its primary, instance {}, is lost ({lost}): the replica {} took its place",
         former.id(),

@@ -5,22 +5,20 @@
 //! between the two: after a crash before it, the next start finds the old one, takes its fence away and removes the other;
 //! after a crash behind it, it finds the new one, and removes the old.
 
-use std::sync::Arc;
-
 use dormouse_driver::Run;
 use dormouse_policy::Act;
 use dormouse_policy::lifecycle::Order;
 use dormouse_types::{CommitDurability, State};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::View;
 use super::actor::{Actor, Done, Hitch};
 use super::park::describe;
-use super::{busy, globals, notes};
-use crate::catalog::{Change, Durability, Moved};
+use super::{busy, globals, notes, seat};
+use crate::catalog::{Change, Durability};
 use crate::follower::Follower;
 use crate::instance::Instance;
 use crate::moves::progress::{Candidate, Files};
+use crate::servers::Fenced;
 use crate::time::{millis_since, now, within};
 
 /// Hands the database to the instance of the order.
@@ -64,6 +62,7 @@ pub(super) async fn relocate(actor: &mut Actor, act: Act) -> Done {
             Done::Again
         }
         Err((files, reasons)) => {
+            candidate.moving.put_off();
             if let Some(files) = files {
                 candidate.put_back(files);
             }
@@ -102,7 +101,7 @@ async fn switch(
     actor.instance.clear_load();
     let prepared = prepare(actor, candidate, &follower).await;
     let reasons = match prepared {
-        Ok(reasons) if reasons.is_empty() => match take_over(actor, candidate, follower).await {
+        Ok(Ok(fenced)) => match take_over(actor, candidate, follower, &fenced).await {
             Ok(former) => {
                 actor.open(&act.reason);
                 actor.warm_up();
@@ -111,7 +110,7 @@ async fn switch(
             }
             Err(reason) => return give_up(actor, None, vec![reason]).await,
         },
-        Ok(reasons) => reasons,
+        Ok(Err(reasons)) => reasons,
         Err(Hitch::Failed(failure)) => vec![failure.to_string()],
         Err(Hitch::Wanted) => vec!["a statement arrived".to_owned()],
     };
@@ -141,49 +140,46 @@ async fn give_up(
     Err((follower, reasons))
 }
 
-/// The steps before the switch; returns the reasons against it.
+/// The steps before the switch; returns what the primary leaves to its successor, or the reasons against it.
 async fn prepare(
     actor: &mut Actor,
     candidate: &Candidate,
     follower: &Follower,
-) -> Result<Vec<String>, Hitch> {
+) -> Result<Result<Fenced, Vec<String>>, Hitch> {
     let name = actor.database.name.clone();
     let limit = actor.context.host.deadlines.capture;
     let vetoes = actor.context.doors.capture(&name, limit).await;
     if !vetoes.is_empty() {
-        return Ok(describe(&vetoes));
+        return Ok(Err(describe(&vetoes)));
     }
     notes::take(actor).await?;
     if actor.database.view().noted.events.running {
-        return Ok(vec!["one of its events is running".to_owned()]);
+        return Ok(Err(vec!["one of its events is running".to_owned()]));
     }
     notes::take_memory_tables(actor, limit).await?;
     if let Some(reason) = notes::would_lose(actor) {
-        return Ok(vec![reason]);
+        return Ok(Err(vec![reason]));
     }
     if !candidate.moving.commit() {
-        return Ok(vec!["its move was cancelled".to_owned()]);
+        return Ok(Err(vec!["its move was cancelled".to_owned()]));
     }
     let host = &actor.context.host;
     let server = actor.instance.server();
-    let failed = |error: String| vec![format!("the switch failed: {error}")];
+    let failed = |error: String| Err(vec![format!("the switch failed: {error}")]);
     let fenced = within(host.deadlines.ask, async {
-        let server = server?;
-        host.servers.fence(&server).await?;
-        host.servers.logged(&server).await
+        host.servers.fence(&server?).await
     });
-    let position = match fenced.await {
-        Ok(position) => position,
+    let fenced = match fenced.await {
+        Ok(fenced) => fenced,
         Err(error) => return Ok(failed(error.to_string())),
     };
     // statements wait meanwhile: rather once more, than long
     let rest = candidate.moving.rest();
-    match follower.reaches(&position, rest).await {
+    match follower.reaches(&fenced.position, rest).await {
         Ok(true) => {}
         Ok(false) => {
-            return Ok(vec![format!(
-                "its copy lacks more than it applies in {rest:?}"
-            )]);
+            let reason = format!("its copy lacks more than it applies in {rest:?}");
+            return Ok(Err(vec![reason]));
         }
         Err(error) => return Ok(failed(error)),
     }
@@ -193,7 +189,7 @@ async fn prepare(
     {
         warn!("not all connections were closed; the old server's stop ends them");
     }
-    Ok(Vec::new())
+    Ok(Ok(fenced))
 }
 
 /// Makes the follower the primary. If that fails, the follower may be half promoted: it is not used again.
@@ -201,57 +197,20 @@ async fn take_over(
     actor: &mut Actor,
     candidate: &Candidate,
     follower: Follower,
+    fenced: &Fenced,
 ) -> Result<Instance, String> {
-    let host = Arc::clone(&actor.context.host);
     let waits = actor.database.spec().durability == CommitDurability::Replica;
     let waits = waits && actor.database.replicas().is_some();
-    let globals = actor.database.view().noted.globals.clone();
-    let promoted = within(host.deadlines.ask, async {
-        let old = actor.instance.server()?;
-        let new = follower.server()?;
-        let events = host.servers.events(&old).await?;
-        host.servers.promote(&new, &events).await?;
-        if waits {
-            host.servers.wait_for_replica(&new, true).await?;
-        }
-        match globals.is_empty() {
-            true => Ok(Vec::new()),
-            false => host.servers.apply_globals(&new, &globals).await,
-        }
-    });
-    let lost = match promoted.await {
-        Ok(lost) => lost,
-        Err(error) => return Err(format!("it cannot be promoted: {error}")),
-    };
-    let moved = moved(actor, candidate, &follower.instance);
-    write(actor, moved, &follower.instance).await?;
-    actor.instance.disconnect().await;
-    let former = sit(actor, follower.instance);
-    serve(actor).await;
+    let limit = actor.context.host.deadlines.ask;
+    let promoted = seat::promote(actor, &follower, &fenced.events, (waits, limit)).await;
+    let lost = promoted.map_err(|error| format!("it cannot be promoted: {error}"))?;
+    seat::write(actor, &follower.instance, candidate.kept_until).await?;
+    let former = seat::take(actor, follower.instance).await;
     globals::record_lost(actor, &lost).await;
     if let Some(replicas) = actor.database.replicas() {
         replicas.wake();
     }
     Ok(former)
-}
-
-/// The server of another instance serves from now on, as the catalog says.
-pub(super) async fn serve(actor: &mut Actor) {
-    actor.next_generation();
-    let stale = |view: &mut View| Arc::make_mut(&mut view.noted).fresh = false;
-    actor.database.change(stale);
-    actor.look().await;
-    actor.instance.count_from_start();
-}
-
-fn moved(actor: &Actor, candidate: &Candidate, instance: &Instance) -> Change {
-    Change::Moved(Box::new(Moved {
-        name: actor.database.name.clone(),
-        origin: actor.database.instance,
-        from: actor.instance.id(),
-        to: instance.id(),
-        kept_until: candidate.kept_until,
-    }))
 }
 
 /// Takes the files of a copy that was made while the database slept.
@@ -268,52 +227,10 @@ async fn reseat(
     if !candidate.moving.commit() {
         return Err((instance, vec!["its move was cancelled".to_owned()]));
     }
-    let moved = moved(actor, candidate, &instance);
-    if let Err(error) = write(actor, moved, &instance).await {
+    if let Err(error) = seat::write(actor, &instance, candidate.kept_until).await {
         return Err((instance, vec![error]));
     }
-    Ok(sit(actor, instance))
-}
-
-/// Writes which instance serves the database; if its server runs, also that the notes are stale.
-pub(super) async fn write(
-    actor: &mut Actor,
-    moved: Change,
-    instance: &Instance,
-) -> Result<(), String> {
-    let name = actor.database.name.clone();
-    let mut changes = vec![moved];
-    if let Some(serving) = instance.serving() {
-        let view = actor.database.view();
-        let state = Change::State {
-            name: name.clone(),
-            instance: instance.id(),
-            state: view.state,
-            since: view.since,
-            generation: view.generation.wrapping_add(1),
-            units: instance.units(),
-            serving: Some(Arc::clone(serving)),
-            reason: view.reason.as_ref().to_owned(),
-        };
-        changes.extend([state, Change::Stale(name)]);
-    }
-    let written = actor.context.catalog.write(Durability::Now, changes).await;
-    written.map_err(|error| {
-        error!(%error, hint = error.hint(), "cannot write the catalog: the move is put off");
-        error.to_string()
-    })
-}
-
-/// Lets an instance serve the database; returns the one that did.
-pub(super) fn sit(actor: &mut Actor, mut instance: Instance) -> Instance {
-    // its next start is no longer that of a follower
-    instance.set_history(actor.keeps_log());
-    let (seat, units) = (instance.id(), instance.units());
-    actor.database.change(|view| {
-        view.seat = seat;
-        view.units = units;
-    });
-    std::mem::replace(&mut actor.instance, instance)
+    Ok(seat::sit(actor, instance))
 }
 
 /// Stops the instance that was the primary, and removes it, unless it is kept for a while.

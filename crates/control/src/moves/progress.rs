@@ -123,6 +123,11 @@ impl Moving {
         goes_on
     }
 
+    /// The switch was put off: it can be cancelled again.
+    pub(crate) fn put_off(&self) {
+        self.committed.store(false, Ordering::SeqCst);
+    }
+
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
     }

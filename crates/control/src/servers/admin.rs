@@ -19,8 +19,8 @@ use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
 use super::{
-    Converted, EventStates, Following, Origin, PoolHits, Progress, Replay, Server, ServerError,
-    Servers, Snapshot,
+    Converted, EventStates, Fenced, Following, Origin, PoolHits, Progress, Replay, Server,
+    ServerError, Servers, Snapshot,
 };
 
 /// Time limit for a resize of the buffer pool. Callers have their own deadlines; this ends a resize whose
@@ -294,7 +294,7 @@ impl Servers for AdminServers {
         Ok(admin.follow().events().await?)
     }
 
-    async fn fence(&self, server: &Server) -> Result<(), ServerError> {
+    async fn fence(&self, server: &Server) -> Result<Fenced, ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(admin.follow().fence().await?)
     }
@@ -304,9 +304,14 @@ impl Servers for AdminServers {
         Ok(admin.follow().unfence().await?)
     }
 
-    async fn promote(&self, server: &Server, events: &EventStates) -> Result<(), ServerError> {
+    async fn promote(
+        &self,
+        server: &Server,
+        events: &EventStates,
+        waits: bool,
+    ) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
-        Ok(admin.follow().promote(events).await?)
+        Ok(admin.follow().promote(events, waits).await?)
     }
 
     async fn purge_log(&self, server: &Server, to: &str) -> Result<(), ServerError> {

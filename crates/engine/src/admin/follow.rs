@@ -32,6 +32,15 @@ pub struct Progress {
     pub error: Option<String>,
 }
 
+/// What a server that takes changes no longer leaves to the one that does from then on.
+#[derive(Debug, Clone)]
+pub struct Fenced {
+    /// The last transaction in its log, as GTIDs of each domain.
+    pub position: String,
+    /// Its events, with their states.
+    pub events: Events,
+}
+
 /// A server that follows another one. See [`Admin::follow`].
 #[derive(Debug)]
 pub struct Follow<'a>(pub(super) &'a mut Admin);
@@ -80,7 +89,7 @@ impl Follow<'_> {
     ) -> Result<(), AdminError> {
         self.run("STOP SLAVE").await?;
         // it may have been promoted, by a Dormouse that has ended in the middle of that
-        self.fence().await?;
+        self.close().await?;
         self.run("SET GLOBAL gtid_strict_mode = ON").await?;
         self.run(&format!(
             "CHANGE MASTER TO MASTER_HOST = {}, MASTER_PORT = {}, MASTER_USER = 'dormouse', MASTER_PASSWORD = {}, \
@@ -198,21 +207,20 @@ impl Follow<'_> {
             .map(drop)
     }
 
-    /// Stops following: the server keeps what it has applied, and takes changes no longer. It can go on with
-    /// [`start`](Self::start).
+    /// Ends a server's part: it takes no changes but Dormouse's from now on, and its events rest. Returns, when what has begun
+    /// is done, what another server needs to take its place.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn stop(&mut self) -> Result<(), AdminError> {
-        self.run("STOP SLAVE").await.map(drop)
+    pub async fn fence(&mut self) -> Result<Fenced, AdminError> {
+        self.close().await?;
+        Ok(Fenced {
+            position: self.logged().await?,
+            events: self.events().await?,
+        })
     }
 
-    /// Ends a server's part: it takes no changes but Dormouse's from now on, and its events rest. Returns when what has
-    /// begun is done.
-    ///
-    /// # Errors
-    /// As [`AdminError`] says.
-    pub async fn fence(&mut self) -> Result<(), AdminError> {
+    async fn close(&mut self) -> Result<(), AdminError> {
         self.run("SET GLOBAL event_scheduler = OFF").await?;
         self.run("SET GLOBAL read_only = ON").await.map(drop)
     }
@@ -234,11 +242,11 @@ impl Follow<'_> {
         self.run("SET GLOBAL event_scheduler = ON").await.map(drop)
     }
 
-    /// Makes a follower a server that takes changes; its events get these states.
+    /// Makes a follower a server that takes changes; its events get these states. `waits`: its commits wait for a follower.
     ///
     /// # Errors
     /// As [`AdminError`] says. Repeat it.
-    pub async fn promote(&mut self, events: &Events) -> Result<(), AdminError> {
+    pub async fn promote(&mut self, events: &Events, waits: bool) -> Result<(), AdminError> {
         self.run("STOP SLAVE").await?;
         self.run("RESET SLAVE ALL").await?;
         self.run("SET SESSION sql_log_bin = 0").await?;
@@ -251,6 +259,7 @@ impl Follow<'_> {
         self.run("SET GLOBAL sync_binlog = 1, GLOBAL innodb_flush_log_at_trx_commit = 1")
             .await?;
         self.run("FLUSH LOCAL ENGINE LOGS, BINARY LOGS").await?;
+        self.wait_for_follower(waits).await?;
         self.open().await
     }
 
