@@ -195,7 +195,7 @@ fn a_server_killed_for_lack_of_memory_restarts_at_once_with_more() {
     let _ = dormouse.json(&["park", "shop"]);
     let unharmed = dormouse.server("blog");
     let beside = Load::start(&dormouse, &other, 1, "SELECT SLEEP(0.01)");
-    // together they need more than its maximum
+    // together they need more than its maximum; they only read, but what may have taken the memory is not run again
     let greedy: Vec<_> = (0..12).map(|_| dormouse.connect(&who)).collect();
     let greedy: Vec<_> = greedy
         .into_iter()

@@ -83,6 +83,8 @@ struct Apart {
     /// Its move to another instance, while one is under way.
     moving: Option<Arc<Moving>>,
     replicas: Option<Arc<Replicas>>,
+    /// The last generation whose server was killed for want of memory.
+    starved: u64,
 }
 
 impl Database {
@@ -231,6 +233,17 @@ impl Database {
             apart.moving = None;
         }
         self.wake_actor();
+    }
+
+    /// Notes that its present server was killed for want of memory.
+    pub(crate) fn has_starved(&self) {
+        let generation = self.view().generation;
+        self.apart().get_or_insert_default().starved = generation;
+    }
+
+    /// The last generation whose server was killed for want of memory; zero: none was.
+    pub(crate) fn starved(&self) -> u64 {
+        self.apart().as_ref().map_or(0, |apart| apart.starved)
     }
 
     /// Its move to another instance, while one is under way.

@@ -50,18 +50,27 @@ pub(crate) async fn committed(
     .await
 }
 
-/// What keeps statements, which the end of a server has interrupted, from being run again on the next one.
+/// What keeps statements, which the end of a server has interrupted, from being run again on the next one. `ran_on`: the
+/// generation on which one ran; zero: none ran.
 ///
 /// # Errors
 /// That server does not tell.
-pub(crate) async fn run_again(context: &Context, database: &Database) -> Result<RunAgain, Error> {
+pub(crate) async fn run_again(
+    context: &Context,
+    database: &Database,
+    ran_on: u64,
+) -> Result<RunAgain, Error> {
     let asked = within(context.host.deadlines.ask, async {
         let server = database.server()?;
         context.host.servers.run_again(&server).await
     });
-    asked.await.map_err(|error| Error::Server {
+    let found = asked.await.map_err(|error| Error::Server {
         database: database.name.clone(),
         reason: error.to_string(),
+    })?;
+    Ok(RunAgain {
+        starved: ran_on != 0 && database.starved() == ran_on,
+        ..found
     })
 }
 

@@ -693,11 +693,12 @@ impl Plane {
     }
 
     /// What keeps statements, which the end of its former server has interrupted, from being run again on the present one.
+    /// `ran_on`: the generation on which one ran; zero: none ran.
     ///
     /// # Errors
     /// That cannot be known.
-    pub async fn run_again(&self, name: &DatabaseName) -> Result<RunAgain, Error> {
-        outcome::run_again(&self.context, &*self.find(name)?).await
+    pub async fn run_again(&self, name: &DatabaseName, ran_on: u64) -> Result<RunAgain, Error> {
+        outcome::run_again(&self.context, &*self.find(name)?, ran_on).await
     }
 
     /// Kills the connection `thread`, or its statement, on the server of this generation; does nothing if

@@ -359,8 +359,12 @@ impl dormouse_proxy::ControlPath for Control {
         asked.map_err(|error| ControlError(error.to_string()))
     }
 
-    async fn run_again(&self, database: &DatabaseName) -> Result<RunAgain, ControlError> {
-        let asked = self.plane()?.run_again(database).await;
+    async fn run_again(
+        &self,
+        database: &DatabaseName,
+        ran_on: u64,
+    ) -> Result<RunAgain, ControlError> {
+        let asked = self.plane()?.run_again(database, ran_on).await;
         asked.map_err(|error| ControlError(error.to_string()))
     }
 

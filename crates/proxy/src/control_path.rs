@@ -134,8 +134,12 @@ pub trait ControlPath: Send + Sync + 'static {
     ) -> Result<bool, ControlError>;
 
     /// What keeps statements, which the end of the database's former server has interrupted, from being run again on the
-    /// present one. An error: that cannot be known.
-    async fn run_again(&self, database: &DatabaseName) -> Result<RunAgain, ControlError>;
+    /// present one. `ran_on`: the generation on which one ran; zero: none ran. An error: that cannot be known.
+    async fn run_again(
+        &self,
+        database: &DatabaseName,
+        ran_on: u64,
+    ) -> Result<RunAgain, ControlError>;
 
     /// The credential that [`enroll`](ControlPath::enroll) gives: SHA1 of the password, for
     /// `mysql_native_password`.

@@ -7,4 +7,6 @@ pub struct RunAgain {
     pub plain_tables: bool,
     /// Whether it has stored functions: a query may have written by one.
     pub functions: bool,
+    /// Whether the server on which they ran was killed for want of memory: they may be what took it.
+    pub starved: bool,
 }

@@ -197,6 +197,9 @@ impl Actor {
             "its server died"
         };
         self.last_failure = why.to_owned();
+        if ended.starved {
+            self.database.has_starved();
+        }
         if ended.replaced {
             self.next_generation();
         }

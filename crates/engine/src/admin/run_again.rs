@@ -23,6 +23,7 @@ impl Settings<'_> {
         Ok(RunAgain {
             plain_tables: has(0),
             functions: has(1),
+            starved: false,
         })
     }
 }

@@ -169,8 +169,8 @@ pub(super) async fn replay(
     let counters = cx.pool().counters();
     let Some(log) = state.transaction.take() else {
         let name = &cx.database().name;
-        let safe = match cx.control().run_again(name).await {
-            Ok(has) => !has.functions,
+        let safe = match cx.control().run_again(name, running.ran_on()).await {
+            Ok(has) => !has.functions && !has.starved,
             Err(_) => false,
         };
         if !safe {
@@ -179,7 +179,7 @@ pub(super) async fn replay(
         Counters::count(&counters.read_again);
         return Event::Replayed;
     };
-    match run(cx, state, hold, &log).await {
+    match run(cx, state, hold, &log, running.ran_on()).await {
         Ok(status) => {
             state.transaction = Some(log);
             state.replayed(status);
@@ -201,18 +201,23 @@ pub(super) async fn replay(
     }
 }
 
-/// Runs a transaction; returns the status flags after it.
+/// Runs a transaction; returns the status flags after it. `ran_on`: the generation on which a statement of it ran when its
+/// server ended; zero: none ran.
 async fn run(
     cx: &SessionContext,
     state: &SessionState,
     hold: &mut Hold,
     log: &TransactionLog,
+    ran_on: u64,
 ) -> Result<Status, Failed> {
     let entries = match log.entries() {
         Ok(entries) => entries,
         Err(why) => return because(&why.to_string()),
     };
-    match cx.control().run_again(&cx.database().name).await {
+    match cx.control().run_again(&cx.database().name, ran_on).await {
+        Ok(has) if has.starved => {
+            return because("its server was killed for want of memory while this statement ran");
+        }
         Ok(has) if has.plain_tables => {
             return because("the database has tables without transactions");
         }

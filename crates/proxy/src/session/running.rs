@@ -56,6 +56,8 @@ pub(super) struct ServerEnds {
     pub(super) mark: Option<Mark>,
     /// How often its transaction was run again.
     pub(super) budget: Budget,
+    /// The generation of the server that has ended while it ran; zero: none has.
+    pub(super) ran_on: u64,
 }
 
 /// A commit on its way.
@@ -87,6 +89,18 @@ impl Running {
     /// What is known for the case that its server ends.
     pub(super) fn ends(&mut self) -> &mut ServerEnds {
         self.ends.get_or_insert_default()
+    }
+
+    /// Notes that the server of this generation has ended while it ran.
+    pub(super) fn interrupted(&mut self, generation: u64) {
+        let ends = self.ends();
+        ends.ran_on = generation;
+        ends.budget.interrupted();
+    }
+
+    /// The generation of the server that has ended while it ran; zero: none has.
+    pub(super) fn ran_on(&self) -> u64 {
+        self.ends.as_ref().map_or(0, |ends| ends.ran_on)
     }
 
     pub(super) fn new(cx: &SessionContext, incoming: Incoming, statement: Option<u32>) -> Self {

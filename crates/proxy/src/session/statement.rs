@@ -151,6 +151,8 @@ impl Session {
                     Event::Performed
                 }
                 Step::Interrupt => {
+                    let lost = pass.as_ref().map_or(0, |pass| pass.target.generation);
+                    running.interrupted(lost);
                     hold.lose(state);
                     Event::Interrupted {
                         pins: hold.take_lost(),

@@ -20,6 +20,9 @@ const MOST_COMMANDS: usize = 10_000;
 const OVERHEAD: usize = 96;
 /// How often a transaction is run again.
 pub const ATTEMPTS: u8 = 5;
+/// How many servers may end while one command runs on them: after the last of them it is not run again, since it may be
+/// what ends them.
+pub const SERVERS: u8 = 2;
 /// For how long it is tried, from the first time on.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -85,6 +88,8 @@ pub enum Spoiled {
     Attempts,
     /// It was tried for long enough.
     Patience,
+    /// Servers have ended while its last command ran, and perhaps because of it.
+    Suspect,
 }
 
 impl fmt::Display for Spoiled {
@@ -97,6 +102,7 @@ impl fmt::Display for Spoiled {
             Self::Unknown => "not all of its statements are known",
             Self::Attempts => "it was run again 5 times, each time on a server that ended",
             Self::Patience => "it could not be run again within 30 s",
+            Self::Suspect => "two servers have ended while this statement ran",
         };
         f.write_str(text)
     }
@@ -228,16 +234,25 @@ pub const LEFT: &str = "SELECT @@insert_id";
 #[derive(Debug, Default)]
 pub struct Budget {
     attempts: u8,
+    servers: u8,
     since: Option<Instant>,
 }
 
 impl Budget {
+    /// Counts a server that has ended while the command ran.
+    pub fn interrupted(&mut self) {
+        self.servers = self.servers.saturating_add(1);
+    }
+
     /// Counts another attempt.
     ///
     /// # Errors
     /// There were enough.
     pub fn spend(&mut self, now: Instant) -> Result<(), Spoiled> {
         let since = *self.since.get_or_insert(now);
+        if self.servers >= SERVERS {
+            return Err(Spoiled::Suspect);
+        }
         if self.attempts >= ATTEMPTS {
             return Err(Spoiled::Attempts);
         }

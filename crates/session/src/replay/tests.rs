@@ -193,6 +193,14 @@ fn attempts_and_time_are_limited() {
     let mut budget = Budget::default();
     assert_eq!(budget.spend(start), Ok(()));
     assert_eq!(budget.spend(start + PATIENCE), Err(Spoiled::Patience));
+    // a command that may be what ends servers
+    let mut budget = Budget::default();
+    for _ in 1..SERVERS {
+        budget.interrupted();
+        assert_eq!(budget.spend(start), Ok(()));
+    }
+    budget.interrupted();
+    assert_eq!(budget.spend(start), Err(Spoiled::Suspect));
 }
 
 proptest! {
