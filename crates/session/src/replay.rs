@@ -19,7 +19,9 @@ mod control;
 mod log;
 
 pub use control::{Control, control, reads_only};
-pub use log::{AFTER, ATTEMPTS, Budget, Command, Entry, LEFT, MOST_BYTES, SERVERS, Spoiled, TransactionLog};
+pub use log::{
+    AFTER, ATTEMPTS, Budget, Command, Entry, LEFT, MOST_BYTES, SERVERS, Spoiled, TransactionLog,
+};
 
 #[cfg(test)]
 mod tests;
