@@ -111,6 +111,9 @@ fn measure_all(
     if wants(&[Measure::P13]) {
         measure::failover::run(options, report)?;
     }
+    if wants(&[Measure::R1]) {
+        measure::reads::run(options, report)?;
+    }
     if wants(&[Measure::E9]) {
         measure::scale::run(options, report)?;
     }

@@ -10,6 +10,7 @@ pub(crate) mod hydration;
 pub(crate) mod latency;
 mod load;
 pub(crate) mod memory;
+pub(crate) mod reads;
 pub(crate) mod relocation;
 pub(crate) mod scale;
 pub(crate) mod share;

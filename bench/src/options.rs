@@ -23,6 +23,7 @@ use clap::{Parser, ValueEnum};
 /// P8  start, CPU at rest and memory of Dormouse with 10,000 parked databases
 /// P12 a database of 1 GB moves under load: time in all, longest statement
 /// P13 a server and its files are lost under load: time until its replica answers
+/// R1  queries of eight clients on two replicas ÷ on one server, each server with half a CPU
 #[derive(Debug, Parser)]
 #[command(
     name = "dormouse-bench",
@@ -110,6 +111,8 @@ pub(crate) enum Measure {
     P12,
     /// A lost server with a replica.
     P13,
+    /// Reads on replicas.
+    R1,
 }
 
 impl Options {

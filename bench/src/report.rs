@@ -28,7 +28,7 @@ pub(crate) struct Report {
 /// One figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    /// `C1` to `P13`.
+    /// `C1` to `R1`.
     id: &'static str,
     what: String,
     value: f64,

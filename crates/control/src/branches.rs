@@ -111,14 +111,19 @@ impl Creator {
     ) -> Result<Copy, Error> {
         let version = self.context.host.version_of(parent.seat());
         let place = Place::default();
-        self.copy_to(parent, check, &place, version).await
+        let options = CopyOptions {
+            frozen_at_most: self.context.frozen_at_most,
+            frozen_by_choice: self.context.frozen_at_most,
+            check,
+        };
+        self.copy_to(parent, options, &place, version).await
     }
 
     /// The same in this place. `version` is that of the server that will run it.
     pub(crate) async fn copy_to(
         &self,
         parent: &Arc<Database>,
-        check: Check,
+        options: CopyOptions,
         place: &Place,
         version: String,
     ) -> Result<Copy, Error> {
@@ -126,10 +131,6 @@ impl Creator {
         let host = &context.host;
         let id = context.catalog.new_instance(version).await?;
         let from = parent.seat();
-        let options = CopyOptions {
-            frozen_at_most: context.frozen_at_most,
-            check,
-        };
         let quiet = Arc::new(Quiet {
             database: Arc::clone(parent),
             host: Arc::clone(host),

@@ -12,7 +12,7 @@ use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::Order;
 use dormouse_types::{InstanceId, State};
 use jiff::{SignedDuration, Timestamp};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::catalog::{Change, Durability, Entry};
 use crate::create::{Creator, to_its_end};
@@ -33,6 +33,9 @@ pub(crate) mod progress;
 
 /// How long pinned sessions, open transactions and running statements may put the switch off.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long a server that is about to be restarted writes changed pages before that.
+const WRITING: Duration = Duration::from_secs(3);
 
 /// How long the door is shut at most for an attempt, and how much longer each time.
 const FIRST_ATTEMPT: Duration = Duration::from_millis(100);
@@ -185,7 +188,23 @@ impl Creator {
         by: &Principal,
     ) -> Result<(), Error> {
         moving.set_patience(attempts.patience);
-        self.obey(database, Order::Park, by).await?;
+        // else statements wait until the stop has written them
+        let servers = &self.context.host.servers;
+        let written = async {
+            let server = database.server()?;
+            servers.write_pages(&server, WRITING).await
+        };
+        if let Err(error) = within(WRITING * 2, written).await {
+            debug!(%error, "changed pages are written by the server's stop");
+        }
+        let parked = self.obey(database, Order::Park, by).await;
+        if parked.is_err() {
+            let usual = async { servers.write_pages_as_usual(&database.server()?).await };
+            if let Err(error) = within(self.context.host.deadlines.ask, usual).await {
+                warn!(%error, "the server writes changed pages at once until its next start");
+            }
+        }
+        parked?;
         self.obey(database, Order::Wake, by).await
     }
 

@@ -5,8 +5,9 @@
 //! own names, so that others can follow it in turn.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use dormouse_driver::{Check, History, Place};
+use dormouse_driver::{Check, CopyOptions, History, Place};
 use dormouse_types::{InstanceId, Series, Units};
 
 use crate::admission::Importance;
@@ -18,6 +19,9 @@ use crate::follower::Follower;
 use crate::instance::Instance;
 use crate::instance::host::Host;
 use crate::time::within;
+
+/// How long a server stands still at most for a copy, if it can also be copied while it runs: nobody has asked for a pause.
+const FROZEN_BY_CHOICE: Duration = Duration::from_millis(100);
 
 /// Copies the files of a database that is awake and keeps a log, and lets the copy follow it. `tell` is called with what
 /// it does. If that fails, nothing is left.
@@ -104,8 +108,12 @@ pub(crate) async fn files_of(
         root: place.root.clone(),
         series: present.series,
     };
-    let copy = creator.copy_to(database, Check::Nothing, &there, version);
-    copy.await
+    let options = CopyOptions {
+        frozen_at_most: creator.context.frozen_at_most,
+        frozen_by_choice: creator.context.frozen_at_most.min(FROZEN_BY_CHOICE),
+        check: Check::Nothing,
+    };
+    creator.copy_to(database, options, &there, version).await
 }
 
 /// Makes the files of a stopped instance those of a newer server; returns what was changed.

@@ -159,6 +159,16 @@ pub trait Servers: Send + Sync + 'static {
         Ok(false)
     }
 
+    /// Has the server write changed pages, so that its stop is short; waits for that, at most for this time.
+    async fn write_pages(&self, _server: &Server, _limit: Duration) -> Result<(), ServerError> {
+        Ok(())
+    }
+
+    /// Takes that back: the server does not stop.
+    async fn write_pages_as_usual(&self, _server: &Server) -> Result<(), ServerError> {
+        Ok(())
+    }
+
     /// The last transaction in the server's log.
     async fn logged(&self, _server: &Server) -> Result<String, ServerError> {
         Err(follows_none())

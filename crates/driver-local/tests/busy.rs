@@ -31,6 +31,7 @@ const STILL: InstanceId = InstanceId(3);
 /// No server that writes can be copied in no time.
 const AT_ONCE: CopyOptions = CopyOptions {
     frozen_at_most: Duration::ZERO,
+    frozen_by_choice: Duration::ZERO,
     check: Check::Pages,
 };
 

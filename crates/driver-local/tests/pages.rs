@@ -25,6 +25,7 @@ const COPY: InstanceId = InstanceId(2);
 
 const CHECKED: CopyOptions = CopyOptions {
     frozen_at_most: Duration::from_secs(10),
+    frozen_by_choice: Duration::from_secs(10),
     check: Check::Pages,
 };
 

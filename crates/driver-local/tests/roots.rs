@@ -28,6 +28,7 @@ const BACK: InstanceId = InstanceId(3);
 
 const CHECKED: CopyOptions = CopyOptions {
     frozen_at_most: std::time::Duration::from_secs(10),
+    frozen_by_choice: std::time::Duration::from_secs(10),
     check: Check::Pages,
 };
 
@@ -232,6 +233,7 @@ async fn an_encrypted_instance_is_on_another_disk() {
 /// No server is copied in no time while it stands still.
 const AT_ONCE: CopyOptions = CopyOptions {
     frozen_at_most: std::time::Duration::ZERO,
+    frozen_by_choice: std::time::Duration::ZERO,
     check: Check::Pages,
 };
 

@@ -32,6 +32,7 @@ const FRESH: InstanceId = InstanceId(3);
 
 const OPTIONS: CopyOptions = CopyOptions {
     frozen_at_most: Duration::from_secs(10),
+    frozen_by_choice: Duration::from_secs(10),
     check: Check::Nothing,
 };
 

@@ -82,6 +82,7 @@ pub async fn run(world: &dyn World) {
 async fn a_copy_has_what_was_written(world: &dyn World) {
     const PLAIN: CopyOptions = CopyOptions {
         frozen_at_most: Duration::from_secs(10),
+        frozen_by_choice: Duration::from_secs(10),
         check: Check::Nothing,
     };
     const CHECKED: CopyOptions = CopyOptions {

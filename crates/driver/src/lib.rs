@@ -96,6 +96,8 @@ pub struct Observed {
 pub struct CopyOptions {
     /// Longest time that a running server is frozen.
     pub frozen_at_most: Duration,
+    /// The same if the files can also be copied while it runs on, which takes longer.
+    pub frozen_by_choice: Duration,
     /// What is checked before the copy counts as made.
     pub check: Check,
 }

@@ -25,6 +25,7 @@ use crate::{Secret, Version};
 mod accounts;
 mod buffer_pool;
 pub mod check;
+pub mod dirty_pages;
 pub mod encryption;
 mod events;
 pub mod follow;
@@ -307,6 +308,11 @@ impl Admin {
     /// The server's encryption.
     pub fn encryption(&mut self) -> Encryption<'_> {
         Encryption(self)
+    }
+
+    /// Pages that the server has changed and not written to the disk.
+    pub fn dirty_pages(&mut self) -> dirty_pages::DirtyPages<'_> {
+        dirty_pages::DirtyPages(self)
     }
 
     /// The server's redo log.

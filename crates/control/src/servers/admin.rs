@@ -235,6 +235,16 @@ impl Servers for AdminServers {
         Ok(admin.query("SELECT @@GLOBAL.log_bin").await?.text(0, 0) == "1")
     }
 
+    async fn write_pages(&self, server: &Server, limit: Duration) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.dirty_pages().write(limit).await?)
+    }
+
+    async fn write_pages_as_usual(&self, server: &Server) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.dirty_pages().as_usual().await?)
+    }
+
     async fn logged(&self, server: &Server) -> Result<String, ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(admin.follow().logged().await?)

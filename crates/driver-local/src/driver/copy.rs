@@ -23,6 +23,9 @@ const ATTEMPTS: u32 = 4;
 /// Series of attempts.
 const ROUNDS: u32 = 3;
 
+/// A pass beside a running server takes up to so many times as long as one while it is frozen, since they share CPU and disk.
+const SLOWER: u32 = 2;
+
 pub(super) async fn copy(
     shared: Arc<Shared>,
     from: InstanceId,
@@ -48,9 +51,22 @@ pub(super) async fn copy(
         });
     }
     note.write(&target).map_err(doing(from, to))?;
+    let beside = match source.process() {
+        Some(_) => tool::find(&shared, from, &disk).await?.is_ok(),
+        None => false,
+    };
+    let limit = match beside {
+        true => options.frozen_by_choice,
+        false => options.frozen_at_most,
+    };
+    let limit = Limit {
+        frozen: limit,
+        is_tried: !beside,
+    };
     // each time that a freeze or a stop ends a copy beside the server, this one has it easy
     for _ in 0..ROUNDS {
-        let stood = still(&shared, (from, to), &source, &disk, (options, &*quiesce)).await?;
+        let how = (limit, options.check, &*quiesce);
+        let stood = still(&shared, (from, to), &source, &disk, how).await?;
         if let Some(copied) = stood {
             return Ok(copied);
         }
@@ -75,15 +91,28 @@ pub(super) async fn copy(
     })
 }
 
+/// How long a server may stand still.
+#[derive(Clone, Copy)]
+struct Limit {
+    frozen: Duration,
+    /// Whether that is tried although it will hardly be enough, since there is no other way.
+    is_tried: bool,
+}
+
 /// Copies the files of a server that stands still at the end; `None` if it writes too much for that.
 async fn still(
     shared: &Arc<Shared>,
     (from, to): (InstanceId, InstanceId),
     source: &Arc<Instance>,
     disk: &ChangeLock,
-    (options, quiesce): (CopyOptions, &dyn Quiesce),
+    (limit, check, quiesce): (Limit, Check, &dyn Quiesce),
 ) -> Result<Option<Copied>, Error> {
-    let limit = options.frozen_at_most;
+    let Limit {
+        frozen: limit,
+        is_tried,
+    } = limit;
+    let process = source.process();
+    let runs = process.is_some_and(|running| !running.is_frozen().unwrap_or(false));
     let (layout, target) = (shared.layout(from)?, shared.layout(to)?);
     let begin = move || {
         let unfinished = target.unfinished();
@@ -95,12 +124,25 @@ async fn still(
         let mut copy = Copy::new(root, &unfinished, shares).map_err(|e| failed(from, limit, e))?;
         if !shares {
             // with a server that runs, this copies anything
-            copy.pass(&skips, Stop::default())
-                .map_err(|e| failed(from, limit, e))?;
+            let mut pass = || {
+                copy.pass(&skips, Stop::default())
+                    .map_err(|e| failed(from, limit, e))
+            };
+            pass()?;
+            if runs && !is_tried {
+                let began = Instant::now();
+                pass()?;
+                if began.elapsed() > limit * SLOWER {
+                    return Ok(None);
+                }
+            }
         }
-        Ok((copy, target))
+        Ok(Some((copy, target)))
     };
-    let (mut copy, target) = blocking(disk, begin).await?;
+    let Some((mut copy, target)) = blocking(disk, begin).await? else {
+        debug!(instance = %to, %from, "what its server changes is too much to copy while it stands still");
+        return Ok(None);
+    };
     let mut damaged = None;
     for _ in 0..ATTEMPTS {
         let lock = source.lock().await;
@@ -108,7 +150,7 @@ async fn still(
         drop(lock);
         copy = after;
         if let Some(copied) = rest {
-            let (after, damage) = checked(from, disk, copy, options.check).await?;
+            let (after, damage) = checked(from, disk, copy, check).await?;
             copy = after;
             if damage.is_some() {
                 // a write to this page may have been under way; if so, it is complete in the next copy

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use dormouse_driver::{Check, Copied, CopyOptions, Error};
 use dormouse_engine::admin::relay::{Stages, relay};
-use dormouse_engine::backup_tool::{BackupTool, Failure, failure, file_options};
+use dormouse_engine::backup_tool::{BackupTool, Failure, NoBackupTool, failure, file_options};
 use dormouse_engine::config::log_size;
 use dormouse_engine::{Admin, AdminError, Installation, Layout, Owner, history};
 use dormouse_snapshot::{Copy, Stop};
@@ -69,6 +69,17 @@ struct Job {
     options: CopyOptions,
 }
 
+/// The program for the files of this instance, or why there is none.
+pub(super) async fn find(
+    shared: &Shared,
+    id: InstanceId,
+    disk: &ChangeLock,
+) -> Result<Result<BackupTool, NoBackupTool>, Error> {
+    let layout = shared.layout(id)?;
+    let installation = shared.servers.of(id, &layout)?.installation.clone();
+    blocking(disk, move || Ok(BackupTool::find(&installation))).await
+}
+
 /// Copies the files of a server that runs; `None` if it no longer does, or is about to be frozen or stopped.
 pub(super) async fn copy(
     shared: &Arc<Shared>,
@@ -79,8 +90,7 @@ pub(super) async fn copy(
 ) -> Result<Option<Copied>, Error> {
     let source = shared.layout(from)?;
     let installation = shared.servers.of(from, &source)?.installation.clone();
-    let found = move || Ok((BackupTool::find(&installation), installation));
-    let (tool, installation) = blocking(disk, found).await?;
+    let tool = find(shared, from, disk).await?;
     let tool = tool.map_err(|none| busy(from, options, none.to_string()))?;
     let job = Arc::new(Job {
         source,
