@@ -1,7 +1,8 @@
 //! A bank whose server is killed again and again while its clients commit: no commit that was acknowledged is lost, none
-//! that was refused has happened, none has happened twice, and with a history the outcome of each is known.
+//! that was refused has happened, none has happened twice, and with a log (of a history, or for replicas) the outcome of
+//! each is known.
 //!
-//! `DORMOUSE_COMMIT_KILLS` is the number of kills.
+//! `DORMOUSE_COMMIT_KILLS` is the number of kills, `DORMOUSE_COMMIT_LOSSES` that of primaries whose files are lost as well.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -111,10 +112,14 @@ impl Bank<'_> {
     }
 }
 
-/// Number of kills.
+/// A number that the environment may set.
+fn number(variable: &str, default: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.map_or(default, |text| text.parse().unwrap())
+}
+
 fn kills() -> u64 {
-    let set = std::env::var("DORMOUSE_COMMIT_KILLS").ok();
-    set.map_or(20, |text| text.parse().unwrap())
+    number("DORMOUSE_COMMIT_KILLS", 20)
 }
 
 /// A counter of the database's pool.
@@ -124,16 +129,192 @@ fn counter(client: &mut Client, name: &str) -> u64 {
     found.unwrap().pop().unwrap().unwrap().parse().unwrap()
 }
 
+const AWAKE: &str =
+    "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[warm_pool]\nsize = 0\n";
+
 #[test]
 fn no_commit_is_lost_or_doubled_or_unknown_while_the_server_is_killed_in_the_middle_of_commits() {
-    let scene = Scene::start_archiving_every(
-        "1h",
-        false,
-        "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[warm_pool]\nsize = 0\n",
-    );
-    let dormouse = &scene.dormouse;
+    let scene = Scene::start_archiving_every("1h", false, AWAKE);
     let who = scene.create("shop");
-    let mut client = dormouse.connect(&who);
+    let killed = Killed::its_server(kills());
+    killed.while_a_bank_is_open(&scene.dormouse, &who);
+}
+
+#[test]
+fn a_primary_with_a_replica_is_killed_in_the_middle_of_commits_and_goes_on_with_all_of_them() {
+    let dormouse = Dormouse::start_with(AWAKE);
+    let who = dormouse.create("shop", &["--replicas", "1"]);
+    until_it_has_a_replica(&dormouse);
+    Killed::its_server(kills()).while_a_bank_is_open(&dormouse, &who);
+    assert_eq!(failovers(&dormouse), 0, "it starts again on its own files");
+}
+
+#[test]
+fn a_primary_is_lost_with_its_files_in_the_middle_of_commits_and_its_replica_has_all_of_them() {
+    let dormouse = Dormouse::start_with(AWAKE);
+    let arguments = ["--replicas", "1", "--durability", "replica"];
+    let who = dormouse.create("shop", &arguments);
+    let losses = number("DORMOUSE_COMMIT_LOSSES", 2);
+    Killed::with_its_files(losses).while_a_bank_is_open(&dormouse, &who);
+    assert_eq!(failovers(&dormouse), losses);
+}
+
+fn until_it_has_a_replica(dormouse: &Dormouse) {
+    process::until("a replica follows", || {
+        dormouse.show("shop")["followers"][0]["doing"] == "following"
+    });
+}
+
+/// How often a replica took a primary's place.
+fn failovers(dormouse: &Dormouse) -> u64 {
+    let metrics = dormouse.command(&["metrics"]).output().unwrap();
+    let metrics = String::from_utf8(metrics.stdout).unwrap();
+    let mut lines = metrics.lines();
+    let found = lines.find_map(|line| line.strip_prefix("dormouse_failovers_total "));
+    found.unwrap().parse().unwrap()
+}
+
+/// How often the server is killed, and whether its files are gone then.
+struct Killed {
+    times: u64,
+    files_too: bool,
+}
+
+impl Killed {
+    fn its_server(times: u64) -> Self {
+        let files_too = false;
+        Self { times, files_too }
+    }
+
+    fn with_its_files(times: u64) -> Self {
+        let files_too = true;
+        Self { times, files_too }
+    }
+
+    /// Kills while clients commit, and compares what they were told with what is there.
+    fn while_a_bank_is_open(&self, dormouse: &Dormouse, who: &Created) {
+        let mut client = dormouse.connect(who);
+        make(&mut client);
+        let bank = Bank {
+            dormouse,
+            who,
+            over: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+        };
+        let journals: Vec<Journal> = std::thread::scope(|scope| {
+            let bank = &bank;
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|number| scope.spawn(move || bank.serve(number)))
+                .collect();
+            let closes = Closes(&bank.over);
+            let mut dice = Dice::new(99);
+            for _ in 0..self.times {
+                self.strike(bank, &mut dice);
+            }
+            drop(closes);
+            clients
+                .into_iter()
+                .map(|client| client.join().unwrap())
+                .collect()
+        });
+        self.audit(&mut client, &journals);
+    }
+
+    fn strike(&self, bank: &Bank<'_>, dice: &mut Dice) {
+        let dormouse = bank.dormouse;
+        if self.files_too {
+            until_it_has_a_replica(dormouse);
+            let mut platform = dormouse.platform("shop");
+            process::until("commits wait for the replica", || {
+                let waits = platform.query("SELECT @@GLOBAL.rpl_semi_sync_master_enabled");
+                waits.value() == "1"
+            });
+        }
+        let answered = bank.answered.load(Ordering::SeqCst);
+        process::until("the bank is served", || {
+            bank.answered.load(Ordering::SeqCst) > answered + 20
+        });
+        let (pid, files) = (dormouse.server("shop"), dormouse.instance("shop"));
+        let sent = bank.sent.load(Ordering::SeqCst);
+        while bank.sent.load(Ordering::SeqCst) == sent {
+            std::hint::spin_loop();
+        }
+        // a commit takes one or two milliseconds: the aim, not a wait
+        std::thread::sleep(Duration::from_micros(dice.below(2500)));
+        let lost = dormouse.data_dir().join("lost");
+        if self.files_too {
+            std::fs::rename(&files, &lost).unwrap();
+        }
+        process::kill(pid);
+        process::until("the server has ended", || {
+            dormouse.servers().iter().all(|p| *p != pid)
+        });
+        if self.files_too {
+            process::until("another one serves", || dormouse.instance("shop") != files);
+            std::fs::remove_dir_all(&lost).unwrap();
+        } else {
+            // without the delay that servers have which end often
+            let _ = dormouse.json(&["wake", "shop"]);
+        }
+    }
+
+    fn audit(&self, client: &mut Client, journals: &[Journal]) {
+        let mut committed = 0;
+        let mut refused = 0;
+        for (number, journal) in journals.iter().enumerate() {
+            assert_eq!(journal.unknown, Vec::<String>::new(), "client {number}");
+            let text = format!("SELECT n, COUNT(*) FROM app.ledger WHERE c = {number} GROUP BY n");
+            let rows = client.query(&text).rows();
+            let parse = |field: &Option<String>| field.as_ref().unwrap().parse::<u64>().unwrap();
+            let there: BTreeMap<u64, u64> = rows
+                .iter()
+                .map(|row| (parse(&row[0]), parse(&row[1])))
+                .collect();
+            for (n, told) in &journal.told {
+                let times = there.get(n).copied().unwrap_or(0);
+                let expected = u64::from(*told == Told::Committed);
+                assert_eq!(times, expected, "client {number}, transfer {n}: {told:?}");
+                committed += expected;
+                refused += 1 - expected;
+            }
+            assert!(there.keys().all(|n| journal.told.contains_key(n)));
+        }
+        let sum = client.query("SELECT SUM(balance) FROM app.account").value();
+        assert_eq!(sum, (ACCOUNTS * EACH).to_string());
+        println!(
+            "{} kills{} of {}: {committed} commits, {refused} refused; found committed {}, not committed {}, \
+             unresolved {}; run again {}, not run again {}",
+            self.times,
+            if self.files_too {
+                " with all files"
+            } else {
+                ""
+            },
+            client
+                .query("SELECT VERSION() FROM app.account LIMIT 1")
+                .value(),
+            counter(client, "commits_found_committed"),
+            counter(client, "commits_found_rolled_back"),
+            counter(client, "commits_unresolved"),
+            counter(client, "transactions_replayed"),
+            counter(client, "transactions_not_replayed"),
+        );
+        assert_eq!(counter(client, "commits_unresolved"), 0);
+    }
+}
+
+/// Closes the bank when it is dropped, also by a failure.
+struct Closes<'a>(&'a AtomicBool);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Makes the tables of the bank.
+fn make(client: &mut Client) {
     for text in [
         "CREATE DATABASE app".to_owned(),
         "USE app".to_owned(),
@@ -147,76 +328,4 @@ fn no_commit_is_lost_or_doubled_or_unknown_while_the_server_is_killed_in_the_mid
     ] {
         client.query(&text).ok();
     }
-    let bank = Bank {
-        dormouse,
-        who: &who,
-        over: AtomicBool::new(false),
-        sent: AtomicU64::new(0),
-        answered: AtomicU64::new(0),
-    };
-    let journals: Vec<Journal> = std::thread::scope(|scope| {
-        let bank = &bank;
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| scope.spawn(move || bank.serve(number)))
-            .collect();
-        let mut dice = Dice::new(99);
-        for _ in 0..kills() {
-            let answered = bank.answered.load(Ordering::SeqCst);
-            process::until("the bank is served", || {
-                bank.answered.load(Ordering::SeqCst) > answered + 20
-            });
-            let pid = dormouse.server("shop");
-            let sent = bank.sent.load(Ordering::SeqCst);
-            while bank.sent.load(Ordering::SeqCst) == sent {
-                std::hint::spin_loop();
-            }
-            // a commit takes one or two milliseconds: the aim, not a wait
-            std::thread::sleep(Duration::from_micros(dice.below(2500)));
-            process::kill(pid);
-            process::until("the server has ended", || {
-                dormouse.servers().iter().all(|p| *p != pid)
-            });
-            // without the delay that servers have which end often
-            let _ = dormouse.json(&["wake", "shop"]);
-        }
-        bank.over.store(true, Ordering::SeqCst);
-        clients
-            .into_iter()
-            .map(|client| client.join().unwrap())
-            .collect()
-    });
-
-    let mut committed = 0;
-    let mut refused = 0;
-    for (number, journal) in journals.iter().enumerate() {
-        assert_eq!(journal.unknown, Vec::<String>::new(), "client {number}");
-        let text = format!("SELECT n, COUNT(*) FROM app.ledger WHERE c = {number} GROUP BY n");
-        let rows = client.query(&text).rows();
-        let parse = |field: &Option<String>| field.as_ref().unwrap().parse::<u64>().unwrap();
-        let there: BTreeMap<u64, u64> = rows
-            .iter()
-            .map(|row| (parse(&row[0]), parse(&row[1])))
-            .collect();
-        for (n, told) in &journal.told {
-            let times = there.get(n).copied().unwrap_or(0);
-            let expected = u64::from(*told == Told::Committed);
-            assert_eq!(times, expected, "client {number}, transfer {n}: {told:?}");
-            committed += expected;
-            refused += 1 - expected;
-        }
-        assert!(there.keys().all(|n| journal.told.contains_key(n)));
-    }
-    let sum = client.query("SELECT SUM(balance) FROM app.account").value();
-    assert_eq!(sum, (ACCOUNTS * EACH).to_string());
-    println!(
-        "{} kills: {committed} commits, {refused} refused; found committed {}, not committed {}, unresolved {}; \
-         run again {}, not run again {}",
-        kills(),
-        counter(&mut client, "commits_found_committed"),
-        counter(&mut client, "commits_found_rolled_back"),
-        counter(&mut client, "commits_unresolved"),
-        counter(&mut client, "transactions_replayed"),
-        counter(&mut client, "transactions_not_replayed"),
-    );
-    assert_eq!(counter(&mut client, "commits_unresolved"), 0);
 }
