@@ -222,7 +222,7 @@ impl Servers for AdminServers {
         }
         let applied = admin
             .replay()
-            .apply(&replay.from, &replay.to, &events)
+            .apply(&replay.stretches, &events)
             .await;
         applied.map_err(|error| match error {
             ReplayError::Admin(error) => error.into(),
