@@ -25,7 +25,8 @@ struct Story {
 impl Story {
     /// The clock archives nothing: what is not stored by the move is missing.
     fn begin(encrypted: bool, more: &str, arguments: &[&str]) -> Self {
-        let awake = format!("{more}\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n");
+        let awake =
+            format!("{more}\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n");
         let scene = Scene::start_archiving_every("1h", encrypted, &awake);
         let arguments = [&["--history", "true"], arguments].concat();
         let who = scene.dormouse.create("shop", &arguments);
@@ -57,7 +58,8 @@ impl Story {
         for (n, (second, rows)) in self.moments.clone().into_iter().enumerate() {
             let at = written(&mut self.client, second);
             let name = format!("then{n}");
-            self.scene.run(&["restore", "shop", "--at", &at, "--as", &name]);
+            self.scene
+                .run(&["restore", "shop", "--at", &at, "--as", &name]);
             let mut then = self.scene.connect(&name, &self.who);
             let there = then.query("SELECT COUNT(*), MAX(n) FROM app.t").rows();
             let wanted = [Some(rows.to_string()), Some(rows.to_string())];
@@ -143,7 +145,8 @@ fn every_second_before_and_after_a_failover_comes_back() {
 
 /// A server does not apply the log of a newer one. Skipped where there is no second server.
 #[test]
-fn before_and_after_an_upgrade_every_second_comes_back_but_those_until_the_backup_that_it_makes_due() {
+fn before_and_after_an_upgrade_every_second_comes_back_but_those_until_the_backup_that_it_makes_due()
+ {
     let older = std::env::var("DORMOUSE_TEST_MARIADBD").unwrap_or_default();
     let newer = std::env::var("DORMOUSE_TEST_MARIADBD_118").ok();
     let Some(newer) = newer.filter(|newer| *newer != older) else {
@@ -160,8 +163,12 @@ fn before_and_after_an_upgrade_every_second_comes_back_but_those_until_the_backu
     process::until("it has a backup of the new server", || {
         let all = dormouse.json(&["backup", "ls", "shop"]);
         let all = all.as_array().unwrap();
-        all.iter()
-            .any(|one| one["version"].as_str().unwrap_or_default().starts_with("11.8"))
+        all.iter().any(|one| {
+            one["version"]
+                .as_str()
+                .unwrap_or_default()
+                .starts_with("11.8")
+        })
     });
     reach(clock() / 1000 + 2);
     story.writes();

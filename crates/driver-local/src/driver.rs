@@ -560,7 +560,8 @@ impl Driver for LocalDriver {
 
     async fn hand_log(&self, from: InstanceId, to: InstanceId) -> Result<(), Error> {
         let (old, new) = (self.shared.layout(from)?, self.shared.layout(to)?);
-        let handed = tokio::task::spawn_blocking(move || dormouse_engine::history::hand(&old, &new)).await;
+        let handed =
+            tokio::task::spawn_blocking(move || dormouse_engine::history::hand(&old, &new)).await;
         let lost = |source: tokio::task::JoinError| source.into();
         handed
             .map_err(lost)

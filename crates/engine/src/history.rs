@@ -229,7 +229,8 @@ pub fn own(layout: &Layout) -> io::Result<Option<String>> {
 /// # Errors
 /// The system refused it.
 pub fn hand(from: &Layout, to: &Layout) -> io::Result<()> {
-    let Some(base) = own(from)?.filter(|own| base(to.root()).is_ok_and(|there| there.as_ref() == Some(own)))
+    let Some(base) =
+        own(from)?.filter(|own| base(to.root()).is_ok_and(|there| there.as_ref() == Some(own)))
     else {
         return Ok(());
     };

@@ -78,12 +78,7 @@ pub(crate) async fn archive_of(
     let mut state = slot.lock().await;
     let dir = collected(creator, instance);
     let from = Timestamp::now();
-    let copied = creator
-        .context
-        .host
-        .driver
-        .copy_log(seat, &dir)
-        .await;
+    let copied = creator.context.host.driver.copy_log(seat, &dir).await;
     let log = copied.map_err(|error| Error::Machine {
         doing: format!("reading the binary log of database '{}'", database.name),
         reason: error.to_string(),

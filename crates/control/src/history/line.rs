@@ -61,7 +61,8 @@ impl Line {
     /// The lines of these timelines, oldest first. Each timeline is in one that begins as early as possible; one from which
     /// another goes on is no line of its own.
     pub(crate) fn all(timelines: &[Timeline]) -> Vec<Self> {
-        let goes_on = |timeline: &&Timeline| timelines.iter().any(|next| next.goes_on_from(timeline));
+        let goes_on =
+            |timeline: &&Timeline| timelines.iter().any(|next| next.goes_on_from(timeline));
         let last = timelines.iter().filter(|timeline| !goes_on(timeline));
         let mut lines: Vec<Self> = last.map(|last| Self::up_to(last, timelines)).collect();
         lines.sort_by_key(Self::range);

@@ -135,7 +135,9 @@ impl Archive {
             stored_at: backup.labels.taken_at,
             size: backup.size,
             begins: label(BEGINS).and_then(|gtid| gtid.parse().ok()),
-            series: { backup.labels.version.as_deref() }.and_then(Version::from_text).map(|version| version.series()),
+            series: { backup.labels.version.as_deref() }
+                .and_then(Version::from_text)
+                .map(|version| version.series()),
         })
     }
 }

@@ -43,7 +43,9 @@ pub(super) fn keeps_one(creator: &Creator, database: &Database) -> bool {
 
 /// Archives the rest of the log of the instance from which it has moved, and then removes that, unless it is to be kept.
 pub(super) async fn end(creator: Creator, database: &Database, former: InstanceId, keep: Duration) {
-    let until = Timestamp::now().saturating_add(KEPT).unwrap_or(Timestamp::MAX);
+    let until = Timestamp::now()
+        .saturating_add(KEPT)
+        .unwrap_or(Timestamp::MAX);
     loop {
         match archive_of(&creator, database, former, When::Changed).await {
             Ok(_) => break,
