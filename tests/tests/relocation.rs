@@ -390,3 +390,72 @@ fn whenever_dormouse_is_killed_one_primary_has_everything() {
     moves(&dormouse);
     let _ = Client::tcp(dormouse.address());
 }
+
+/// Orders of the API and statements of an owner, also of clients that leave before the answer, while it moves and sleeps.
+#[test]
+fn no_account_that_was_changed_during_moves_is_lost() {
+    let dormouse = awake();
+    let who = dormouse.create("shop", &[]);
+    let ended = AtomicBool::new(false);
+    let made = thread::scope(|scope| {
+        let by_order = |thread: u64| {
+            let (dormouse, ended) = (&dormouse, &ended);
+            scope.spawn(move || {
+                let mut made = Vec::new();
+                for n in 0.. {
+                    if ended.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let name = format!("o{thread}_{n}");
+                    let _ = dormouse.json(&["user", "add", "shop", &name]);
+                    made.push(name);
+                }
+                made
+            })
+        };
+        let by_statement = |thread: u64| {
+            let (dormouse, ended, who) = (&dormouse, &ended, &who);
+            scope.spawn(move || {
+                let mut made = Vec::new();
+                let mut client = dormouse.connect(who);
+                for n in 0.. {
+                    if ended.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let name = format!("s{thread}_{n}");
+                    client.query(&format!("CREATE USER {name}")).ok();
+                    made.push(name);
+                }
+                made
+            })
+        };
+        let threads: Vec<_> = (0..3)
+            .map(by_order)
+            .chain((0..2).map(by_statement))
+            .collect();
+        for _ in 0..count("DORMOUSE_MOVES", 4) {
+            moves(&dormouse);
+            // refused while it is busy, unless it finds a gap
+            let _ = output_of(&mut dormouse.command(&["park", "shop"]));
+        }
+        ended.store(true, Ordering::SeqCst);
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect::<Vec<String>>()
+    });
+    let listed = |dormouse: &Dormouse| -> std::collections::BTreeSet<String> {
+        let users = dormouse.json(&["user", "ls", "shop"]);
+        let users = users.as_array().unwrap().iter();
+        users
+            .map(|user| user["user"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let awake = listed(&dormouse);
+    let _ = dormouse.json(&["park", "shop"]);
+    let noted = listed(&dormouse);
+    for name in made {
+        assert!(awake.contains(&name), "{name} is lost");
+        assert!(noted.contains(&name), "{name} is not in the notes");
+    }
+}

@@ -5,14 +5,14 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use dormouse_policy::Spec;
 use dormouse_policy::lifecycle::Notes;
 use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::{Fill, fill};
 use dormouse_types::{DatabaseName, InstanceId, State, UnitRange, Units};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
 use crate::catalog::{DatabaseRow, Noted};
 use crate::error::Error;
@@ -85,7 +85,17 @@ struct Apart {
     replicas: Option<Arc<Replicas>>,
     /// The last generation whose server was killed for want of memory.
     starved: u64,
+    /// Held by those who change accounts or global variables without a pass of the door, and by who must have none of that.
+    changes: Weak<Changes>,
 }
+
+type Changes = tokio::sync::RwLock<()>;
+
+/// The right to change accounts or global variables on the server without a pass of the door.
+pub(crate) type MayChange = OwnedRwLockReadGuard<()>;
+
+/// As long as this is there, nobody has [`MayChange`].
+pub(crate) type NoChange = OwnedRwLockWriteGuard<()>;
 
 impl Database {
     pub(crate) fn new(row: DatabaseRow, meter: SharedMeter) -> Arc<Self> {
@@ -244,6 +254,27 @@ impl Database {
     /// The last generation whose server was killed for want of memory; zero: none was.
     pub(crate) fn starved(&self) -> u64 {
         self.apart().as_ref().map_or(0, |apart| apart.starved)
+    }
+
+    /// Waits until accounts and global variables may be changed: not while notes are taken or another instance takes over, since
+    /// the change would be missing there. Which server runs is to be asked afterwards.
+    pub(crate) async fn may_change(&self) -> MayChange {
+        self.changes().read_owned().await
+    }
+
+    /// Waits until nobody changes accounts or global variables; who begins to waits.
+    pub(crate) async fn no_change(&self) -> NoChange {
+        self.changes().write_owned().await
+    }
+
+    fn changes(&self) -> Arc<Changes> {
+        let mut apart = self.apart();
+        let changes = &mut apart.get_or_insert_default().changes;
+        changes.upgrade().unwrap_or_else(|| {
+            let new = Arc::default();
+            *changes = Arc::downgrade(&new);
+            new
+        })
     }
 
     /// Its move to another instance, while one is under way.

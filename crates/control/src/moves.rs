@@ -29,6 +29,7 @@ use progress::{Candidate, Files, Moving};
 pub(crate) mod check;
 pub(crate) mod counts;
 pub(crate) mod expiry;
+mod history;
 pub(crate) mod progress;
 
 /// How long pinned sessions, open transactions and running statements may put the switch off.
@@ -144,6 +145,14 @@ impl Creator {
                     return Err(error);
                 }
             }
+            let handed = host.driver.hand_log(database.seat(), copy.id);
+            if let Err(error) = within(host.deadlines.ask, handed).await {
+                self.warm.discard(copy.id).await;
+                return Err(Error::Machine {
+                    doing: format!("moving '{}'", database.name),
+                    reason: error.to_string(),
+                });
+            }
             let instance = Instance::new(host, copy.id, database.view().units);
             let instance = instance.of(database.instance);
             return Ok(Files::Asleep(instance, generation));
@@ -161,6 +170,7 @@ impl Creator {
         let units = database.view().units;
         let tell = |stage| moving.tell(stage);
         let follower = seed(self, database, units, &order.place, tell).await?;
+        history::begin(self, database).await;
         Ok(Files::Following(follower))
     }
 
@@ -283,7 +293,12 @@ impl Creator {
     ) -> Result<Option<MoveDone>, Error> {
         let database = &order.database;
         let (from, to) = (database.seat(), files.id());
-        let keep = SignedDuration::try_from(order.keep).unwrap_or_default();
+        let has_history = history::keeps_one(self, database);
+        let keep = match has_history {
+            true => order.keep.max(history::KEPT),
+            false => order.keep,
+        };
+        let keep = SignedDuration::try_from(keep).unwrap_or_default();
         let mut files = Some(files);
         let mut attempts = Attempts::new();
         moving.tell("catching up, and waiting for a moment to switch");
@@ -313,6 +328,13 @@ impl Creator {
             files = candidate.take();
             let refused = match switched {
                 Ok(()) => {
+                    if has_history {
+                        let (creator, database) = (self.clone(), Arc::clone(database));
+                        let keep = order.keep;
+                        self.context.tasks.spawn(async move {
+                            history::end(creator, &database, from, keep).await;
+                        });
+                    }
                     return Ok(Some(MoveDone {
                         from,
                         to,

@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::history::watch::store_rest;
 use crate::outcome;
 use crate::principal::Principal;
-use crate::servers::Servers;
+use crate::servers::{Server, Servers};
 use crate::startup::{self, Started};
 use crate::status::{Created, Event, EventFilter, Status};
 use crate::time::within;
@@ -609,6 +609,7 @@ impl Plane {
         }
         let limit = self.context.host.deadlines.ask;
         let enroll = async {
+            let _may = database.may_change().await;
             let server = database.server()?;
             self.context.host.servers.enroll(&server, user, host).await
         };
@@ -632,26 +633,13 @@ impl Plane {
         statement: Statement,
     ) -> Result<Outcome, Error> {
         let database = self.find(name)?;
-        let view = database.view();
-        if view.state != State::Active || view.generation != generation {
-            let reasons = vec!["its accounts can be changed while it is active only".to_owned()];
-            return Err(Error::Refused {
-                database: name.clone(),
-                state: view.state,
-                reasons,
-            });
-        }
-        let failed = |reason: String| Error::Server {
-            database: name.clone(),
-            reason,
-        };
-        let server = database
-            .server()
-            .map_err(|error| failed(error.to_string()))?;
         let context = Arc::clone(&self.context);
         let kind = statement.kind();
         let (by, of) = (format!("{}@{}", caller.user, caller.host), name.clone());
         let run = tokio::spawn(async move {
+            // the caller may have left, and its pass of the door with it
+            let _may = database.may_change().await;
+            let server = present(&database, generation)?;
             let outcome = context
                 .host
                 .servers
@@ -669,11 +657,14 @@ impl Plane {
                     tracing::warn!(database = %of, by, kind, %error, "the outcome is not known")
                 }
             }
-            outcome
+            outcome.map_err(|error| server_failed(&database, error.to_string()))
         });
         match run.await {
-            Ok(outcome) => outcome.map_err(|error| failed(error.to_string())),
-            Err(error) => Err(failed(error.to_string())),
+            Ok(outcome) => outcome,
+            Err(error) => Err(Error::Server {
+                database: name.clone(),
+                reason: error.to_string(),
+            }),
         }
     }
 
@@ -781,5 +772,27 @@ impl Plane {
                 })
             }
         }
+    }
+}
+
+/// The server of this generation.
+fn present(database: &Database, generation: u64) -> Result<Server, Error> {
+    let view = database.view();
+    if view.state != State::Active || view.generation != generation {
+        let reasons = vec!["its accounts can be changed while it is active only".to_owned()];
+        return Err(Error::Refused {
+            database: database.name.clone(),
+            state: view.state,
+            reasons,
+        });
+    }
+    let server = database.server();
+    server.map_err(|error| server_failed(database, error.to_string()))
+}
+
+fn server_failed(database: &Database, reason: String) -> Error {
+    Error::Server {
+        database: database.name.clone(),
+        reason,
     }
 }

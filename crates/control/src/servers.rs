@@ -48,10 +48,9 @@ impl Server {
 /// A log that a server is to apply, which stands in its files for that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
-    /// Where its files stand in the log.
-    pub from: Place,
-    /// Up to where the log is applied.
-    pub to: Place,
+    /// From where to where it is applied: at first where the server's files stand; more than one stretch if several servers
+    /// have written it.
+    pub stretches: Vec<(Place, Place)>,
     /// The statements in between that may define events, with their default schemas.
     pub definitions: Vec<(String, String)>,
 }

@@ -558,6 +558,20 @@ impl Driver for LocalDriver {
             })
     }
 
+    async fn hand_log(&self, from: InstanceId, to: InstanceId) -> Result<(), Error> {
+        let (old, new) = (self.shared.layout(from)?, self.shared.layout(to)?);
+        let handed =
+            tokio::task::spawn_blocking(move || dormouse_engine::history::hand(&old, &new)).await;
+        let lost = |source: tokio::task::JoinError| source.into();
+        handed
+            .map_err(lost)
+            .flatten()
+            .map_err(|source| Error::Machine {
+                doing: format!("handing the binary log of instance {from} to {to}"),
+                source,
+            })
+    }
+
     async fn storage(&self, id: InstanceId) -> Result<Bytes, Error> {
         let root = self.shared.layout(id)?.root().to_owned();
         let doing = format!("measuring {}", root.display());

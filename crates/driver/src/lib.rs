@@ -322,6 +322,12 @@ pub trait Driver: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The log of an instance whose server was stopped, and never starts again, goes on in this one, which has a copy of its
+    /// files. Does nothing if it keeps no log.
+    async fn hand_log(&self, _from: InstanceId, _to: InstanceId) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Disk space of an instance's files.
     async fn storage(&self, id: InstanceId) -> Result<Bytes, Error>;
 

@@ -2,7 +2,8 @@
 //!
 //! The files stand in a directory of their own beside the data ([`Layout::logs`]), so a copy of the instance has them.
 //! All have one *base*, `INSTANCE-SECONDS`, which names a **timeline**: a series of changes without a gap, on files that
-//! no other server changes. A copy gets the files, but not the file [`Layout::timeline`] beside the directory, so it
+//! no other server changes. An instance that takes the place of another one as that left it goes on with its timeline
+//! ([`hand`]). Any other copy gets the files, but not the file [`Layout::timeline`] beside the directory, so it
 //! begins a timeline of its own when it can: at the first start at which the log that it has was closed. Until then
 //! InnoDB needs that log to recover. Turning the history off ends the timeline in the same way.
 //!
@@ -47,6 +48,12 @@ pub struct History {
     pub base: String,
     /// The server's id, as it stands in the log.
     pub server: u32,
+}
+
+/// The id of the server that writes the log with this base: it stands in the GTIDs of its transactions.
+#[must_use]
+pub fn server_of(base: &str) -> u32 {
+    History::of(base.to_owned()).server
 }
 
 impl History {
@@ -215,6 +222,22 @@ pub fn own(layout: &Layout) -> io::Result<Option<String>> {
         other => other?.take(NAME).read_to_string(&mut text)?,
     };
     Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// The log of an instance, whose server never starts again, goes on in another one, which has a copy of its files.
+///
+/// # Errors
+/// The system refused it.
+pub fn hand(from: &Layout, to: &Layout) -> io::Result<()> {
+    let Some(base) =
+        own(from)?.filter(|own| base(to.root()).is_ok_and(|there| there.as_ref() == Some(own)))
+    else {
+        return Ok(());
+    };
+    let mut own = new_file(&to.timeline())?;
+    own.write_all(base.as_bytes())?;
+    own.sync_all()?;
+    sync(to.timeline().parent().unwrap_or(Path::new("/")))
 }
 
 /// The base of the log in an instance's directory, whoever began it; `None` if it has none.

@@ -28,6 +28,9 @@ pub(crate) struct Last {
     pub(crate) id: String,
     /// The moment whose state it has.
     pub(crate) taken_at: Timestamp,
+    /// The timeline to which it belongs, if the database had a history.
+    #[serde(default)]
+    pub(crate) timeline: Option<String>,
     /// Its sleep then, if it slept: as long as that lasts, nothing can change.
     pub(crate) sleep: Option<Sleep>,
     /// When nothing had changed since.

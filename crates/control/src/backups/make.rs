@@ -21,6 +21,7 @@ use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
 use crate::history::files::labels_of;
+use crate::history::state::BASE;
 use crate::instance::rekeying::with_keys;
 use crate::principal::Principal;
 use crate::status::EventKind;
@@ -113,6 +114,7 @@ pub(crate) async fn back_up(
             known.last = Some(Last {
                 id: made.id.clone(),
                 taken_at: made.taken_at,
+                timeline: stored.backup.labels.more.get(BASE).cloned(),
                 sleep,
                 good_at: attempted,
                 verified: None,

@@ -22,6 +22,7 @@ use super::verify::verify;
 use crate::catalog::{Change, Durability, Entry};
 use crate::create::Creator;
 use crate::database::Database;
+use crate::database::context::Context;
 use crate::error::Error;
 use crate::principal::Principal;
 use crate::status::EventKind;
@@ -142,7 +143,8 @@ impl Clock {
                 None => new.push(context.backups.note(database.instance, Known::new(now))),
                 Some(known)
                     if last.is_some_and(|last| last > known.attempted)
-                        || is_to_be_repeated(&known, now) =>
+                        || is_to_be_repeated(&known, now)
+                        || (known.failure.is_none() && begins_anew(context, &database, &known)) =>
                 {
                     due.push(database)
                 }
@@ -277,6 +279,20 @@ impl Clock {
 /// Whether an attempt that failed is repeated now.
 fn is_to_be_repeated(known: &Known, now: Timestamp) -> bool {
     known.failure.is_some() && now.duration_since(known.attempted) >= RETRY
+}
+
+/// Whether the history of a database goes on with another log than that of its last backup: it was upgraded, has moved or failed
+/// over. The log of a newer server is of use only with a backup of its own.
+fn begins_anew(context: &Context, database: &Database, known: &Known) -> bool {
+    let timeline = { known.last.as_ref() }.and_then(|last| last.timeline.as_ref());
+    if !database.shared_spec().history || timeline.is_none() {
+        return false;
+    }
+    let slot = context.histories.slot(database.instance);
+    let Ok(state) = slot.try_lock() else {
+        return false;
+    };
+    !state.base.is_empty() && timeline != Some(&state.base)
 }
 
 /// Restores the newest backup of each database for a test, unless that was done.

@@ -1,5 +1,6 @@
 //! The notes: what is read from a server before it sleeps, with the door shut.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(super) async fn count_hits(actor: &mut Actor) -> Result<(), Hitch> {
 /// Reads from the server what logins and answers need while it sleeps, and the global variables to restore, and
 /// writes that to the catalog.
 pub(super) async fn take(actor: &mut Actor) -> Result<(), Hitch> {
+    settle_changes(actor).await?;
     let host = &actor.context.host;
     let snapshot = within(host.deadlines.ask, async {
         host.servers.snapshot(&actor.instance.server()?).await
@@ -62,6 +64,28 @@ pub(super) async fn take(actor: &mut Actor) -> Result<(), Hitch> {
     catalog.write(Durability::Soon, vec![change]).await?;
     let noted = Arc::new(catalog.condense(noted));
     actor.database.change(|v| v.noted = noted);
+    Ok(())
+}
+
+/// Lets nobody change accounts or global variables until the door opens, or the transition is over: neither these notes nor
+/// another instance would have it.
+async fn settle_changes(actor: &mut Actor) -> Result<(), Hitch> {
+    if actor.no_change.is_some() {
+        return Ok(());
+    }
+    let limit = actor.context.host.deadlines.ask;
+    let rests = async { Ok::<_, Infallible>(actor.database.no_change().await) };
+    let rests = actor.unless_wanted(within(limit, rests)).await;
+    let may_go = actor.database.current_order(actor.door) == Some(Order::ParkAndLose);
+    match rests {
+        Ok(rests) => actor.no_change = Some(rests),
+        Err(Hitch::Failed(_)) if may_go => {}
+        Err(Hitch::Failed(_)) => {
+            let reason = "an account or a global variable is being changed".to_owned();
+            return Err(Hitch::Failed(Failure::NotNow(reason)));
+        }
+        Err(Hitch::Wanted) => return Err(Hitch::Wanted),
+    }
     Ok(())
 }
 

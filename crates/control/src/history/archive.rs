@@ -11,11 +11,13 @@ use dormouse_types::{InstanceId, State as Life};
 use jiff::Timestamp;
 use tracing::{debug, warn};
 
+use super::files::{self, first_in};
 use super::state::{
-    ANCHORS, Archive, BASE, BEGAN, Began, FIRST, HISTORY, KEYS, LAST, State, base_of,
+    ANCHORS, Archive, BASE, BEGAN, BEGINS, Began, FIRST, HISTORY, KEYS, LAST, State, base_of,
 };
 use crate::backups::manifest::document;
 use crate::backups::state::KIND;
+use crate::backups::vault::blocking;
 use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
@@ -61,17 +63,22 @@ pub(crate) async fn archive(
     database: &Database,
     when: When,
 ) -> Result<Stored, Error> {
+    archive_of(creator, database, database.seat(), when).await
+}
+
+/// Stores what the repository lacks of the log of this instance, which serves the database or did so.
+pub(crate) async fn archive_of(
+    creator: &Creator,
+    database: &Database,
+    seat: InstanceId,
+    when: When,
+) -> Result<Stored, Error> {
     let instance = database.instance;
     let slot = creator.context.histories.slot(instance);
     let mut state = slot.lock().await;
     let dir = collected(creator, instance);
     let from = Timestamp::now();
-    let copied = creator
-        .context
-        .host
-        .driver
-        .copy_log(database.seat(), &dir)
-        .await;
+    let copied = creator.context.host.driver.copy_log(seat, &dir).await;
     let log = copied.map_err(|error| Error::Machine {
         doing: format!("reading the binary log of database '{}'", database.name),
         reason: error.to_string(),
@@ -80,6 +87,7 @@ pub(crate) async fn archive(
     let Some(log) = log else {
         return Ok(Stored::Nothing);
     };
+    let is_former = seat != database.seat();
     let names = log.files.first().zip(log.files.last());
     let names = names.and_then(|(first, last)| Some((Name::new(&first.0)?, Name::new(&last.0)?)));
     let Some((first, last)) = names else {
@@ -111,7 +119,7 @@ pub(crate) async fn archive(
         anchors.thin(ANCHORS_MOST);
         let id = send_log(
             creator,
-            database,
+            (database, seat),
             &dir,
             &log,
             (&first, &last),
@@ -130,6 +138,11 @@ pub(crate) async fn archive(
         if let Some(before) = before.filter(|_| covers) {
             forget(creator, before).await;
         }
+    }
+    if is_former {
+        // what follows is not in this timeline: nothing is known of it
+        *state = State::default();
+        return Ok(Stored::Complete);
     }
     state.complete = Some(from);
     purge(creator, database, &log, &last).await;
@@ -181,7 +194,7 @@ async fn load(creator: &Creator, instance: InstanceId, base: &str) -> Result<Sta
 
 async fn send_log(
     creator: &Creator,
-    database: &Database,
+    (database, id): (&Database, InstanceId),
     dir: &Path,
     log: &Log,
     (first, last): (&Name, &Name),
@@ -190,7 +203,7 @@ async fn send_log(
 ) -> Result<BackupId, Error> {
     let mut labels = Labels::new(database.name.clone(), Timestamp::now());
     labels.instance = Some(database.instance);
-    labels.version = Some(creator.context.host.version_of(database.seat()));
+    labels.version = Some(creator.context.host.version_of(id));
     labels
         .more
         .extend([creator.context.backups.vault()?.installation()]);
@@ -202,12 +215,16 @@ async fn send_log(
     ] {
         labels.more.insert(name.to_owned(), value);
     }
-    let id = database.seat();
     let keys = with_keys(&creator.context.host.keys, move |keys| keys.reveal(id)).await;
     let keys = keys.map_err(|error| Error::Machine {
         doing: format!("reading the keys of database '{}'", database.name),
         reason: error.to_string(),
     })?;
+    let (logs, ring) = (dir.to_owned(), keys.clone());
+    let begins = blocking(move || first_in(&logs, &files::keys(ring.as_ref()))).await?;
+    if let Some(begins) = begins {
+        labels.more.insert(BEGINS.to_owned(), begins.to_string());
+    }
     let mut documents = vec![document(ANCHORS, anchors)?, document(BEGAN, began)?];
     if let Some(keys) = keys {
         documents.push(document(KEYS, &keys)?);

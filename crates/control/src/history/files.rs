@@ -8,7 +8,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dormouse_binlog::{Anchors, End, Group, Keys, Name, Place};
+use dormouse_binlog::{Anchors, End, Group, Gtid, Keys, Name, Place};
 use dormouse_engine::PlainRing;
 use dormouse_repository::{Error as RepositoryError, FILES, Owner, Repository, Watch};
 
@@ -162,21 +162,8 @@ pub(crate) fn read(
 
 /// Where files of a server stand in its log: at the end of the last whole group. Blocks.
 pub(crate) fn stands_at(logs: &Path, keys: &Keys) -> Result<Place, Error> {
-    let list = || -> io::Result<Vec<Name>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(logs)? {
-            names.extend(entry?.file_name().to_str().and_then(Name::new));
-        }
-        names.sort();
-        Ok(names)
-    };
-    let names = list().map_err(|error| Error::Machine {
-        doing: format!("reading {}", logs.display()),
-        reason: error.to_string(),
-    })?;
     // the last one may have been made and not begun
-    for name in names.into_iter().rev() {
-        let path = logs.join(name.to_string());
+    for (name, path) in files_in(logs)?.into_iter().rev() {
         let end = read(&name, &path, keys, |_| ControlFlow::Continue(()))?;
         if end.whole > 0 {
             return Ok(Place {
@@ -186,6 +173,53 @@ pub(crate) fn stands_at(logs: &Path, keys: &Keys) -> Result<Place, Error> {
         }
     }
     Err(Error::Invalid("the backup has no log".to_owned()))
+}
+
+/// The last transaction in the log of a server's files. Blocks.
+pub(crate) fn last_in(logs: &Path, keys: &Keys) -> Result<Option<Gtid>, Error> {
+    for (name, path) in files_in(logs)?.into_iter().rev() {
+        let mut last = None;
+        read(&name, &path, keys, |group| {
+            last = Some(group.gtid);
+            ControlFlow::Continue(())
+        })?;
+        if last.is_some() {
+            return Ok(last);
+        }
+    }
+    Ok(None)
+}
+
+/// The first transaction in the log of a server's files. Blocks.
+pub(crate) fn first_in(logs: &Path, keys: &Keys) -> Result<Option<Gtid>, Error> {
+    for (name, path) in files_in(logs)? {
+        let mut first = None;
+        read(&name, &path, keys, |group| {
+            first = Some(group.gtid);
+            ControlFlow::Break(())
+        })?;
+        if first.is_some() {
+            return Ok(first);
+        }
+    }
+    Ok(None)
+}
+
+/// The files of a log.
+fn files_in(logs: &Path) -> Result<BTreeMap<Name, PathBuf>, Error> {
+    let list = || -> io::Result<BTreeMap<Name, PathBuf>> {
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(logs)? {
+            let entry = entry?;
+            let name = entry.file_name().to_str().and_then(Name::new);
+            files.extend(name.map(|name| (name, entry.path())));
+        }
+        Ok(files)
+    };
+    list().map_err(|error| Error::Machine {
+        doing: format!("reading {}", logs.display()),
+        reason: error.to_string(),
+    })
 }
 
 /// Labels of a backup of these files that belong to a timeline: its base, and where they stand in its log; none if the

@@ -1,20 +1,20 @@
 //! Recovery to a moment: a backup, and the log from there up to the moment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
-use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use dormouse_binlog::{Anchors, Cutter, Group, Gtid, Keys, Kind, Name, Place, Stop};
-use dormouse_engine::history::{REPLAY, REPLAY_INDEX, base};
+use dormouse_binlog::{Gtid, Name, Stop};
+use dormouse_engine::history::server_of;
 use dormouse_repository::{Backup, Filter};
 use dormouse_types::{DatabaseName, InstanceId};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use super::archive::{Stored, When, archive};
-use super::files::{Fetched, fetch, keys, read, stands_at};
+use super::files::{Fetched, fetch, keys, read};
+use super::lay_out::{Part, lay_out};
+use super::line::{Line, Timeline};
 use super::state::{Archive, Point, Scope, base_of, position_of};
 use crate::backups::manifest::{MANIFEST, Manifest, read as read_manifest};
 use crate::backups::restore::{self, More, Restored, Target};
@@ -23,32 +23,7 @@ use crate::backups::vault::blocking;
 use crate::create::{Creator, to_its_end};
 use crate::error::Error;
 use crate::principal::Principal;
-use crate::servers;
 use crate::status::BranchOf;
-
-/// A timeline of a database in the repository.
-pub(crate) struct Timeline {
-    pub(crate) instance: InstanceId,
-    pub(crate) base: String,
-    pub(crate) archives: Vec<Archive>,
-    /// Its backups of files, oldest first.
-    pub(crate) backups: Vec<Backup>,
-    /// Up to when it is known; `None`: up to its last archive.
-    pub(crate) complete: Option<Timestamp>,
-}
-
-impl Timeline {
-    /// The times there are.
-    pub(crate) fn range(&self) -> Option<(Timestamp, Timestamp)> {
-        let from = self.backups.first()?.labels.taken_at;
-        let last = self
-            .archives
-            .iter()
-            .map(|archive| archive.stored_at)
-            .max()?;
-        Some((from, self.complete.unwrap_or(last)))
-    }
-}
 
 /// The timelines of a database, oldest first; what its log has is stored first.
 pub(crate) async fn timelines(
@@ -114,7 +89,7 @@ pub(crate) async fn timelines(
             timeline.complete = *complete;
         }
     }
-    found.sort_by_key(|timeline| timeline.range());
+    found.sort_by_key(|timeline| Line(vec![timeline.clone()]).range());
     Ok(found)
 }
 
@@ -164,7 +139,7 @@ pub(crate) fn time(creator: &Creator, text: &str) -> Result<Timestamp, Error> {
     })
 }
 
-/// The timeline and the backup for a time.
+/// The line and the backup for a time.
 fn at(
     creator: &Creator,
     name: &DatabaseName,
@@ -173,19 +148,19 @@ fn at(
 ) -> Result<Chosen, Error> {
     let time = time(creator, text)?;
     let time = Timestamp::from_second(time.as_second()).unwrap_or(time);
-    let covers = |timeline: &Timeline| {
-        let range = timeline.range();
+    let covers = |line: &Line| {
+        let range = line.range();
         range.is_some_and(|(from, until)| from <= time && time <= until)
     };
     let told = ranges(creator, name, &timelines);
-    let timeline = timelines.into_iter().rev().find(covers);
-    let timeline = timeline.ok_or(Error::Invalid(told))?;
+    let line = Line::all(&timelines).into_iter().rev().find(covers);
+    let line = line.ok_or(Error::Invalid(told))?;
     let stop = Stop::At(time.as_second());
     let is_before = |backup: &Backup| backup.labels.taken_at <= time;
-    Chosen::new(timeline, stop, is_before).ok_or_else(|| no_history(name))
+    Chosen::new(line, stop, is_before).ok_or_else(|| no_history(name))
 }
 
-/// The timeline and the backup for a transaction.
+/// The line and the backup for a transaction.
 async fn before(
     creator: &Creator,
     name: &DatabaseName,
@@ -195,7 +170,8 @@ async fn before(
     let gtid: Gtid = text
         .parse()
         .map_err(|error: dormouse_binlog::NoGtid| Error::Invalid(error.to_string()))?;
-    for timeline in timelines.into_iter().rev() {
+    let mut is_older = false;
+    for timeline in timelines.iter().rev() {
         let fetched = read_back(creator, &timeline.archives, None).await?;
         let found = blocking(move || {
             let keys = keys(fetched.ring.as_ref());
@@ -215,15 +191,24 @@ async fn before(
             Ok(found)
         });
         if let Some(start) = found.await? {
-            let is_before = |backup: &Backup| position_of(backup).is_some_and(|at| at <= start);
-            let chosen = Chosen::new(timeline, Stop::Before(gtid), is_before);
-            return chosen.ok_or_else(|| {
-                Error::Invalid(format!(
-                    "transaction {gtid} of database '{name}' is older than its oldest backup, so the state before \
-                     it is not known"
-                ))
-            });
+            // what went over with it from the timeline before is older than all backups of this one
+            let goes_over = gtid.server != server_of(&timeline.base);
+            let is_before = |backup: &Backup| match position_of(backup) {
+                Some(at) if at.file.base() == timeline.base => at <= start,
+                Some(_) => !goes_over,
+                None => false,
+            };
+            let line = Line::up_to(timeline, &timelines);
+            if let Some(chosen) = Chosen::new(line, Stop::Before(gtid), is_before) {
+                return Ok(chosen);
+            }
+            is_older = true;
         }
+    }
+    if is_older {
+        return Err(Error::Invalid(format!(
+            "transaction {gtid} of database '{name}' is older than its oldest backup, so the state before it is not known"
+        )));
     }
     Err(Error::Invalid(format!(
         "the history of database '{name}' has no transaction {gtid}; `dormouse history {name} --grep TEXT` lists \
@@ -245,23 +230,23 @@ pub(crate) async fn read_back(
 
 /// What is to be done with the files of the chosen backup.
 async fn prepare(creator: &Creator, chosen: Chosen) -> Result<(Backup, More), Error> {
-    let Chosen {
-        timeline,
-        backup,
-        stop,
-    } = chosen;
-    let fetched = read_back(creator, &timeline.archives, None).await?;
+    let Chosen { line, backup, stop } = chosen;
+    let mut parts = Vec::new();
+    for timeline in line.0 {
+        let fetched = read_back(creator, &timeline.archives, None).await?;
+        let base = timeline.base;
+        parts.push(Part { base, fetched });
+    }
     let vault = creator.context.backups.vault()?;
     let id = backup.id.clone();
     let text = vault.run(move |repository| repository.read_document(&id, MANIFEST));
     let manifest: Manifest = read_manifest(MANIFEST, &text.await?)?;
-    // those with which the files are encrypted, and those with which the log is
-    let ring = match (&fetched.ring, &manifest.keys) {
-        (Some(newer), Some(older)) => Some(newer.with_older(older)),
-        (newer, older) => newer.clone().or_else(|| older.clone()),
-    };
-    let (base, log_keys) = (timeline.base, keys(ring.as_ref()));
-    let write = move |to: &Path| lay_out(to, &base, &fetched, &log_keys, stop);
+    // those with which the files are encrypted, and those with which the logs are
+    let rings = { parts.iter().rev() }.map(|part| part.fetched.ring.clone());
+    let rings = rings.chain([manifest.keys.clone()]).flatten();
+    let ring = rings.reduce(|newer, older| newer.with_older(&older));
+    let log_keys = keys(ring.as_ref());
+    let write = move |to: &Path| lay_out(to, &parts, &log_keys, stop);
     let more = More {
         keys: ring,
         write: Box::new(write),
@@ -275,9 +260,9 @@ async fn prepare(creator: &Creator, chosen: Chosen) -> Result<(Backup, More), Er
 pub(crate) fn ranges(creator: &Creator, name: &DatabaseName, timelines: &[Timeline]) -> String {
     let zone = &creator.context.time_zone;
     let shown = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%F %T%:z").to_string();
-    let ranges: Vec<String> = timelines
+    let ranges: Vec<String> = Line::all(timelines)
         .iter()
-        .filter_map(Timeline::range)
+        .filter_map(Line::range)
         .map(|(from, until)| format!("{} to {}", shown(from), shown(until)))
         .collect();
     match ranges.is_empty() {
@@ -296,129 +281,17 @@ fn no_history(name: &DatabaseName) -> Error {
     ))
 }
 
-/// A timeline, and which of its backups to begin with.
+/// A line, and which of its backups to begin with: one of its first timeline.
 struct Chosen {
-    timeline: Timeline,
+    line: Line,
     backup: Backup,
     stop: Stop,
 }
 
 impl Chosen {
     /// With the newest backup whose state is old enough.
-    fn new(timeline: Timeline, stop: Stop, is_before: impl Fn(&Backup) -> bool) -> Option<Self> {
-        let mut before = timeline.backups.iter().rev();
-        let backup = before.find(|backup| is_before(backup))?.clone();
-        Some(Self {
-            timeline,
-            backup,
-            stop,
-        })
+    fn new(line: Line, stop: Stop, is_before: impl Fn(&Backup) -> bool) -> Option<Self> {
+        let (backup, line) = line.newest(is_before)?;
+        Some(Self { line, backup, stop })
     }
-}
-
-/// Lays out the log in the files of a backup, for the server to apply. Blocks.
-fn lay_out(
-    root: &Path,
-    timeline: &str,
-    fetched: &Fetched,
-    keys: &Keys,
-    stop: Stop,
-) -> io::Result<servers::Replay> {
-    if base(root)?.as_deref() != Some(timeline) {
-        return Err(io::Error::other(
-            "the backup does not belong to this history",
-        ));
-    }
-    let failed = |error: Error| io::Error::other(error.to_string());
-    let from = stands_at(&root.join(dormouse_engine::history::LOGS), keys).map_err(failed)?;
-    let (to, definitions) = cut(fetched, keys, &from, stop).map_err(failed)?;
-    let dir = root.join(REPLAY);
-    fs::create_dir(&dir)?;
-    let mut index = String::new();
-    for (name, path) in &fetched.files {
-        if *name < from.file || *name > to.file {
-            continue;
-        }
-        let copy = dir.join(name.to_string());
-        fs::copy(path, &copy)?;
-        let end = if *name == to.file {
-            to.position
-        } else {
-            read(name, path, keys, |_| ControlFlow::Continue(()))
-                .map_err(failed)?
-                .whole
-        };
-        let file = OpenOptions::new().write(true).open(&copy)?;
-        file.set_len(end)?;
-        file.sync_all()?;
-        index.push_str(&format!("../{REPLAY}/{name}\n"));
-    }
-    fs::write(dir.join(REPLAY_INDEX), index)?;
-    let place = |place: Place| servers::Place {
-        file: place.file.to_string(),
-        position: place.position,
-    };
-    Ok(servers::Replay {
-        from: place(from),
-        to: place(to),
-        definitions,
-    })
-}
-
-/// Up to where the log is applied, and the statements up to there that may define events.
-fn cut(
-    fetched: &Fetched,
-    keys: &Keys,
-    from: &Place,
-    stop: Stop,
-) -> Result<(Place, Vec<(String, String)>), Error> {
-    let anchors: &Anchors = &fetched.anchors;
-    let mut cutter = Cutter::new(stop, anchors, from.clone());
-    let mut definitions = Vec::new();
-    let mut end = from.clone();
-    for (name, path) in fetched.files.range(from.file.clone()..) {
-        let ended = read(name, path, keys, |group| {
-            let stops = cutter.group(&group);
-            if stops.is_continue() && group.start >= *from {
-                definitions.extend(definition(group));
-            }
-            stops
-        })?;
-        if let Some(found) = cutter.found() {
-            if cutter.is_too_early() {
-                return Err(Error::Invalid(format!(
-                    "the backup already has what was committed at {found}, the first change that is not wanted: a client \
-                     has set a false timestamp; restore to a later time, or the backup alone"
-                )));
-            }
-            return Ok((found.clone(), definitions));
-        }
-        let whole = Place {
-            file: name.clone(),
-            position: ended.whole,
-        };
-        if ended.whole > 0 && whole > end {
-            end = whole;
-        }
-    }
-    match stop {
-        Stop::Before(gtid) => Err(Error::Invalid(format!(
-            "transaction {gtid} is in the backup already: restore an older one"
-        ))),
-        Stop::At(_) | Stop::End => Ok((end, definitions)),
-    }
-}
-
-/// What a group may say about events.
-fn definition(group: Group) -> Vec<(String, String)> {
-    if group.kind != Kind::Definition {
-        return Vec::new();
-    }
-    let schema = group.schemas.into_iter().next().unwrap_or_default();
-    let about_events = |text: &String| {
-        let upper = text.to_ascii_uppercase();
-        upper.contains("EVENT") || upper.contains("DATABASE") || upper.contains("SCHEMA")
-    };
-    let texts = group.texts.into_iter().filter(about_events);
-    texts.map(|text| (schema.clone(), text)).collect()
 }

@@ -1,5 +1,6 @@
 //! What a history has: its times, and transactions by their text.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use dormouse_binlog::{Group, Search};
@@ -7,6 +8,7 @@ use dormouse_types::{Bytes, DatabaseName};
 use jiff::Timestamp;
 
 use super::files::{keys, read};
+use super::line::Line;
 use super::recover::{read_back, timelines};
 use super::state::Scope;
 use crate::backups::vault::blocking;
@@ -79,17 +81,21 @@ pub(crate) async fn history(
     if timelines.is_empty() && reading.is_on.is_none() {
         return Err(Error::NotFound(name.clone()));
     }
-    for timeline in timelines {
-        if let Some((from, until)) = timeline.range() {
+    for line in Line::all(&timelines) {
+        if let Some((from, until)) = line.range() {
+            let archives = line.0.iter().flat_map(|timeline| &timeline.archives);
             reading.ranges.push(Range {
                 from,
                 until,
-                size: Bytes(timeline.archives.iter().map(|archive| archive.size).sum()),
-                is_live: timeline.complete.is_some(),
+                size: Bytes(archives.map(|archive| archive.size).sum()),
+                is_live: line.is_live(),
             });
         }
+    }
+    let mut seen = BTreeSet::new();
+    for timeline in timelines {
         let Some(search) = search.clone() else {
-            continue;
+            break;
         };
         let fetched = read_back(creator, &timeline.archives, None).await?;
         let found = blocking(move || {
@@ -105,7 +111,10 @@ pub(crate) async fn history(
             }
             Ok(found)
         });
-        reading.found.extend(found.await?);
+        // timelines that go on from one another have some in common
+        let new = found.await?.into_iter();
+        let new = new.filter(|found| seen.insert(found.gtid.clone()));
+        reading.found.extend(new);
     }
     let over = reading.found.len().saturating_sub(FOUND_MOST);
     reading.is_cut = over > 0;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dormouse_binlog::{Anchors, Name, Place};
+use dormouse_binlog::{Anchors, Gtid, Name, Place};
+use dormouse_engine::Version;
 use dormouse_repository::{Backup, BackupId};
-use dormouse_types::InstanceId;
+use dormouse_types::{InstanceId, Series};
 use jiff::Timestamp;
 
 use crate::backups::state::KIND;
@@ -18,6 +19,8 @@ pub(crate) const BASE: &str = "base";
 /// Labels of an archive: its first and its last file, and up to when all changes are in it.
 pub(crate) const FIRST: &str = "first";
 pub(crate) const LAST: &str = "last";
+/// Label of an archive: the first transaction in its log.
+pub(crate) const BEGINS: &str = "begins";
 /// Label of a backup of files that belongs to a timeline: where they stand in the log.
 pub(crate) const POSITION: &str = "position";
 
@@ -110,6 +113,10 @@ pub(crate) struct Archive {
     pub(crate) last: Name,
     pub(crate) stored_at: Timestamp,
     pub(crate) size: u64,
+    /// The first transaction in it.
+    pub(crate) begins: Option<Gtid>,
+    /// The server that wrote it.
+    pub(crate) series: Option<Series>,
 }
 
 impl Archive {
@@ -127,6 +134,10 @@ impl Archive {
             last: Name::new(label(LAST)?)?,
             stored_at: backup.labels.taken_at,
             size: backup.size,
+            begins: label(BEGINS).and_then(|gtid| gtid.parse().ok()),
+            series: { backup.labels.version.as_deref() }
+                .and_then(Version::from_text)
+                .map(|version| version.series()),
         })
     }
 }

@@ -252,10 +252,12 @@ pub(crate) async fn forget_archives(creator: &Creator) -> Result<usize, Error> {
     Ok(count)
 }
 
-/// The archives that no backup of files needs: those from before the oldest backup of their timeline. The newest of a
+/// The archives that no backup of files needs: those from before the oldest backup of their database. The newest of a
 /// timeline that goes on stays.
 fn forgotten(all: &[Backup], live: &BTreeSet<InstanceId>) -> Vec<BackupId> {
-    let mut oldest: BTreeMap<(InstanceId, &str), Timestamp> = BTreeMap::new();
+    // a timeline may go on from another one of the same database
+    let mut oldest: BTreeMap<InstanceId, Timestamp> = BTreeMap::new();
+    let mut based: BTreeSet<(InstanceId, &str)> = BTreeSet::new();
     let mut archives: BTreeMap<(InstanceId, &str), Vec<Archive>> = BTreeMap::new();
     for backup in all {
         let (Some(instance), Some(base)) = (backup.labels.instance, base_of(backup)) else {
@@ -266,16 +268,21 @@ fn forgotten(all: &[Backup], live: &BTreeSet<InstanceId>) -> Vec<BackupId> {
             archives.entry(key).or_default().push(archive);
         } else if is_of_files(backup) {
             let at = backup.labels.taken_at;
-            let known = oldest.entry(key).or_insert(at);
+            let known = oldest.entry(instance).or_insert(at);
             *known = at.min(*known);
+            based.insert(key);
         }
     }
     let mut old = Vec::new();
     for (key, mut archives) in archives {
         archives.sort_by_key(|archive| archive.stored_at);
         let newest = archives.pop();
-        match oldest.get(&key) {
+        match oldest.get(&key.0) {
             Some(oldest) => {
+                let is_needed = |archive: &Archive| {
+                    based.contains(&key) || live.contains(&key.0) || archive.stored_at >= *oldest
+                };
+                archives.extend(newest.filter(|newest| !is_needed(newest)));
                 archives.retain(|archive| archive.stored_at < *oldest);
                 old.extend(archives.into_iter().map(|archive| archive.id));
             }

@@ -37,16 +37,8 @@ impl Plane {
         order: UserOnDemand,
     ) -> Result<(), Error> {
         let database = self.find(name)?;
-        let view = database.view();
-        if view.state != State::Active || view.generation != generation {
-            return Err(Error::Refused {
-                database: name.clone(),
-                state: view.state,
-                reasons: vec!["its users can be made while it is active only".to_owned()],
-            });
-        }
         let plane = self.clone();
-        let made = tokio::spawn(async move { plane.make(&database, order).await });
+        let made = tokio::spawn(async move { plane.make(&database, generation, order).await });
         made.await.unwrap_or_else(|broken| {
             Err(Error::Server {
                 database: name.clone(),
@@ -55,9 +47,23 @@ impl Plane {
         })
     }
 
-    async fn make(&self, database: &Arc<Database>, order: UserOnDemand) -> Result<(), Error> {
+    async fn make(
+        &self,
+        database: &Arc<Database>,
+        generation: u64,
+        order: UserOnDemand,
+    ) -> Result<(), Error> {
         let began = now();
         let host = &self.context.host;
+        let _may = database.may_change().await;
+        let view = database.view();
+        if view.state != State::Active || view.generation != generation {
+            return Err(Error::Refused {
+                database: database.name.clone(),
+                state: view.state,
+                reasons: vec!["its users can be made while it is active only".to_owned()],
+            });
+        }
         let change = UserChange::OnDemand(order.clone());
         let made = within(host.deadlines.ask, async {
             let server = database.server()?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::Notes;
 use dormouse_types::{Account, DatabaseName, NewUser, OnDemand, State, Template, UserChange};
+use tokio::time::timeout;
 
 use super::Plane;
 use crate::catalog::{Change, Durability, Entry};
@@ -125,6 +126,10 @@ impl Plane {
         for _ in 0..ATTEMPTS {
             self.wake(name).await?;
             let limit = self.context.host.deadlines.ask;
+            let Ok(_may) = timeout(self.context.host.deadlines.start, database.may_change()).await
+            else {
+                continue;
+            };
             let asked = async {
                 let server = database.server()?;
                 self.context

@@ -14,6 +14,7 @@ use crate::catalog::{Change, Durability};
 use crate::create::Creator;
 use crate::database::Database;
 use crate::follower::Follower;
+use crate::history::archive::{When, archive};
 use crate::instance::Instance;
 use crate::seed::seed;
 use crate::servers::Server;
@@ -68,6 +69,7 @@ pub(crate) fn begin(creator: &Creator, database: &Arc<Database>, found: Vec<Inst
         replicas,
         failed: None,
         purged: now(),
+        is_new: false,
         commits_wait: true,
         found: true,
         following: BTreeSet::new(),
@@ -84,6 +86,8 @@ struct Keeper {
     failed: Option<Instant>,
     /// When logs were last removed.
     purged: Instant,
+    /// Whether one was made that may have no transaction in common with the primary's log.
+    is_new: bool,
     /// Whether commits of the primary may wait for a replica.
     commits_wait: bool,
     /// Whether those of the catalog have not been observed yet.
@@ -361,15 +365,24 @@ impl Keeper {
             CommitDurability::Replica if connected => true,
             CommitDurability::Replica => return,
         };
+        // its log is to go on from the history of the primary if it takes the place
+        let begins = connected && std::mem::take(&mut self.is_new) && self.database.spec().history;
         let set = within(host.deadlines.ask, async {
             host.servers.wait_for_replica(primary, waits).await?;
-            match waits && another {
+            match (waits && another) || begins {
                 true => host.servers.remind_replica(primary).await,
                 false => Ok(()),
             }
         });
         self.commits_wait = waits;
-        if let Err(error) = set.await {
+        let set = set.await;
+        if begins {
+            let (creator, database) = (self.creator.clone(), Arc::clone(&self.database));
+            self.creator.context.tasks.spawn(async move {
+                archive_for_successor(&creator, &database).await;
+            });
+        }
+        if let Err(error) = set {
             self.commits_wait = true;
             warn!(database = %self.database.name, %error, "cannot set whether commits wait for a replica");
         }
@@ -434,6 +447,7 @@ impl Keeper {
         // it acknowledges when it is told to follow again, since it is in the catalog
         let member = Member::new(follower, None);
         self.replicas.members.lock().await.push(member);
+        self.is_new = true;
         Some(())
     }
 
@@ -503,6 +517,15 @@ impl Keeper {
             .context
             .doors
             .set_replicas(name, readable, reads);
+    }
+}
+
+/// Archives the log of the primary up to where that of a new replica has begun.
+async fn archive_for_successor(creator: &Creator, database: &Database) {
+    if creator.context.backups.vault().is_ok()
+        && let Err(error) = archive(creator, database, When::Changed).await
+    {
+        warn!(database = %database.name, %error, "its history is not archived yet");
     }
 }
 

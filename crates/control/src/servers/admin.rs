@@ -220,10 +220,7 @@ impl Servers for AdminServers {
         for (schema, text) in &replay.definitions {
             events.follow(schema, text);
         }
-        let applied = admin
-            .replay()
-            .apply(&replay.from, &replay.to, &events)
-            .await;
+        let applied = admin.replay().apply(&replay.stretches, &events).await;
         applied.map_err(|error| match error {
             ReplayError::Admin(error) => error.into(),
             other => ServerError::Refused(other.to_string()),

@@ -87,18 +87,17 @@ impl Replay<'_> {
         Ok(rows.texts().collect())
     }
 
-    /// Applies the log from one place up to another, and removes every trace of it but the files. `events`: as they are
-    /// to be afterwards.
+    /// Applies the log from one place up to another, in each of these stretches of it, one after the other, and removes every
+    /// trace of it but the files. `events`: as they are to be afterwards.
     ///
     /// # Errors
-    /// [`ReplayError`]: the server's data is between the two places; it must not be used.
+    /// [`ReplayError`]: the server's data is at some place in between; it must not be used.
     pub async fn apply(
         &mut self,
-        from: &Place,
-        to: &Place,
+        stretches: &[(Place, Place)],
         events: &Events,
     ) -> Result<(), ReplayError> {
-        if from != to {
+        for (from, to) in stretches.iter().filter(|(from, to)| from != to) {
             self.begin(from, to).await?;
             self.wait(to).await?;
             self.run("STOP SLAVE").await?;
