@@ -22,16 +22,20 @@ struct World {
 
 impl World {
     fn start(count: usize, reads: &str) -> Self {
+        Self::of(count, &count.to_string(), reads, &[])
+    }
+
+    /// `range`: how many there may be, of which there are `count` at first.
+    fn of(count: usize, range: &str, reads: &str, options: &[&str]) -> Self {
         let dormouse = Dormouse::start_with(AWAKE);
-        let who = dormouse.create("shop", &[]);
+        let who = dormouse.create("shop", options);
         let mut client = dormouse.connect(&who);
         client.query("CREATE SCHEMA s").ok();
         client
             .query("CREATE TABLE s.t (id INT PRIMARY KEY, n BIGINT)")
             .ok();
         client.query("INSERT INTO s.t VALUES (1, 0)").ok();
-        let count_text = count.to_string();
-        let _set = dormouse.json(&["set", "shop", "--replicas", &count_text, "--reads", reads]);
+        let _set = dormouse.json(&["set", "shop", "--replicas", range, "--reads", reads]);
         let mut world = Self {
             dormouse,
             who,
@@ -284,6 +288,94 @@ fn a_statement_on_a_replica_can_be_killed() {
             platform.query(&count).value() == "0"
         });
     }
+}
+
+/// The reasons of the changes of the number of replicas.
+fn changes(dormouse: &Dormouse) -> Vec<String> {
+    let events = dormouse.json(&["events", "shop"]);
+    let events = events.as_array().unwrap().iter();
+    let scaled = events.filter(|event| event["event"] == "scaled");
+    let reasons = scaled.map(|event| event["reason"].as_str().unwrap().to_owned());
+    reasons.filter(|why| why.starts_with("replicas")).collect()
+}
+
+#[test]
+fn the_number_of_replicas_follows_the_load_and_no_statement_is_lost_with_one() {
+    let mut world = World::of(1, "1..2", "replica", &["--units", "1"]);
+    let shown = world.dormouse.show("shop");
+    assert_eq!(
+        (&shown["replicas"], &shown["replicas_range"]),
+        (&1.into(), &"1..2".into())
+    );
+    let mut client = world.client();
+    client.query("USE s").ok();
+    client
+        .query("INSERT INTO t SELECT seq, seq FROM seq_2_to_2000")
+        .ok();
+    let read_of = |rows: u32| {
+        format!(
+            "SELECT SUM(CRC32(SHA2(CONCAT(a.n, b.n), 256))) FROM t AS a, t AS b WHERE b.id <= {rows}"
+        )
+    };
+    let mut clients: Vec<_> = (0..4).map(|_| world.client()).collect();
+    for client in &mut clients {
+        client.query("USE s").ok();
+    }
+    let run = |clients: &mut [Client], text: &str| {
+        for client in clients {
+            client.command(Command::Query, text.as_bytes());
+        }
+    };
+    let read = |clients: &mut [Client], sum: &str| {
+        for client in clients {
+            assert_eq!(client.result().unwrap().value(), sum);
+        }
+    };
+    let busy = read_of(300);
+    let sum = client.query(&busy).value();
+    // on a machine with much else to do it takes longer until a replica has used enough of a core
+    for _ in 0..200 {
+        run(&mut clients, &busy);
+        read(&mut clients, &sum);
+        world.replicas = world.following();
+        if world.replicas.len() == 2 {
+            break;
+        }
+    }
+    let told = changes(&world.dormouse);
+    let grew = "replicas: 1 → 2: its replicas used ";
+    assert!(told.len() == 1 && told[0].starts_with(grew), "{told:?}");
+
+    // each runs statements that take longer than the removal of a replica
+    let slow = read_of(1000);
+    let sum = client.query(&slow).value();
+    let mut platforms = [world.platform(0), world.platform(1)];
+    let count =
+        format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO = '{slow}'");
+    process::until("each runs statements", || {
+        run(&mut clients, &slow);
+        let runs = |platform: &mut Client| platform.query(&count).value() != "0";
+        let both = (0..100).any(|_| platforms.iter_mut().all(runs));
+        if !both {
+            read(&mut clients, &sum);
+        }
+        both
+    });
+    let fallbacks = || world.dormouse.json(&["pool", "shop"])["reads"]["fallbacks"].clone();
+    let before = fallbacks();
+    let _set = world.dormouse.json(&["set", "shop", "--reads", "primary"]);
+    read(&mut clients, &sum);
+    process::until("one is left", || world.following().len() == 1);
+    assert_eq!(
+        fallbacks(),
+        before,
+        "a replica was removed while it ran a statement"
+    );
+    assert_eq!(
+        changes(&world.dormouse)[1..],
+        ["replicas: 2 → 1: statements that only read run on the primary"]
+    );
+    assert_eq!(world.dormouse.show("shop")["replicas"], 1);
 }
 
 /// How many statements the checker runs.

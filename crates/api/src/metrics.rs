@@ -216,8 +216,8 @@ type ReplicaFigure = (&'static str, &'static str, fn(&Status) -> Option<i64>);
 
 /// Those metrics; without a value there is no line.
 const REPLICAS: [ReplicaFigure; 3] = [
-    ("replicas_wanted", "replicas it should have", |of| {
-        Some(i64::from(of.spec.replicas.get()))
+    ("replicas_wanted", "replicas it should have now", |of| {
+        Some(i64::from(of.replicas.get()))
     }),
     (
         "replicas_following",
@@ -290,7 +290,7 @@ impl Snapshot {
     }
 
     fn replicas(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let has_some = |of: &&Status| of.spec.replicas.get() > 0 || !of.followers.is_empty();
+        let has_some = |of: &&Status| of.spec.replicas.has_some() || !of.followers.is_empty();
         for (name, help, value) in REPLICAS {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for of in self.0.iter().map(|(status, ..)| status).filter(has_some) {

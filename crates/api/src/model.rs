@@ -14,8 +14,8 @@ pub use dormouse_control::{
 };
 use dormouse_types::{
     Backups, Bytes, Carry, CommitDurability, DatabaseName, Delay, InstanceId, Layer, Money, Month,
-    NamePattern, Networks, NewUser, OnDemand, Pooling, Reads, ReplicaCount, Series, State,
-    Timetable, UnitRange, Units, UserLimits, UserRole, WokenBy,
+    NamePattern, Networks, NewUser, OnDemand, Pooling, Reads, ReplicaCount, ReplicaRange, Series,
+    State, Timetable, UnitRange, Units, UserLimits, UserRole, WokenBy,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -238,9 +238,12 @@ pub struct Database {
     /// Whether it keeps its history.
     #[serde(default)]
     pub history: bool,
-    /// Number of servers that follow its primary.
+    /// How many servers should follow its primary now.
     #[serde(default)]
     pub replicas: ReplicaCount,
+    /// How many may follow it: a number, or a range in which the number follows the load.
+    #[serde(default)]
+    pub replicas_range: ReplicaRange,
     /// Where statements run that only read.
     #[serde(default)]
     pub reads: Reads,

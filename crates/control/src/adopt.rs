@@ -172,7 +172,7 @@ fn take_up(creator: &Creator, old: &Database, name: DatabaseName) {
     let now = creator.context.calendar.moment();
     let meter = Meter::new(name, old.instance, creator.context.baseline, now);
     let database = start_actor(&creator.context, row, Arc::new(Mutex::new(meter)));
-    if database.spec().replicas.get() > 0 {
+    if database.spec().replicas.has_some() {
         creator.context.wants_replicas.add(&database.name);
     }
 }

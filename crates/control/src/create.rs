@@ -268,7 +268,7 @@ impl Creator {
             context.doors.open(&name, target);
         }
         context.storage.database_woke();
-        if database.spec().replicas.get() > 0 {
+        if database.spec().replicas.has_some() {
             context.wants_replicas.add(&name);
         }
         let (understudies, tasks) = (Arc::clone(&self.understudies), Arc::clone(&context.tasks));

@@ -11,7 +11,7 @@ use dormouse_policy::Spec;
 use dormouse_policy::lifecycle::Notes;
 use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::{Fill, fill};
-use dormouse_types::{DatabaseName, InstanceId, State, UnitRange, Units};
+use dormouse_types::{DatabaseName, InstanceId, ReplicaCount, State, UnitRange, Units};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
 use crate::catalog::{DatabaseRow, Noted};
@@ -298,7 +298,7 @@ impl Database {
     /// It has no replicas any more; `false` if it wants some again.
     pub(crate) fn end_replicas(&self) -> bool {
         let mut apart = self.apart();
-        let over = self.spec().replicas.get() == 0;
+        let over = !self.spec().replicas.has_some();
         if let Some(apart) = apart.as_mut().filter(|_| over) {
             apart.replicas = None;
         }
@@ -310,9 +310,16 @@ impl Database {
         self.apart().as_ref()?.replicas.clone()
     }
 
+    /// How many replicas it should have now.
+    pub(crate) fn replicas_wanted(&self) -> ReplicaCount {
+        let range = self.spec().replicas;
+        let wanted = self.replicas().map(|replicas| replicas.wanted());
+        range.nearest(wanted.unwrap_or_default())
+    }
+
     /// Whether an instance may need what others have of its log: one that is being made to follow it, or one that is behind.
     pub(crate) fn is_followed_from_afar(&self) -> bool {
-        let wanted = usize::from(self.spec().replicas.get());
+        let wanted = usize::from(self.replicas_wanted().get());
         let behind = |replicas: Arc<Replicas>| replicas.following() < wanted;
         self.moving().is_some() || self.replicas().is_some_and(behind)
     }

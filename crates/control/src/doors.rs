@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_types::{
-    Access, Activity, Carried, DatabaseName, PoolStatus, Reads, Replica, SessionStatus, Target,
-    Veto,
+    Access, Activity, Carried, DatabaseName, InstanceId, PoolStatus, Reads, Replica, SessionStatus,
+    Target, Veto,
 };
 
 /// The interface of the data path for the control path. Every verb is idempotent.
@@ -72,6 +72,11 @@ pub trait Doors: Send + Sync + 'static {
 
     /// Sets the servers that follow that of a database and are not far behind, and where statements run that only read.
     fn set_replicas(&self, _database: &DatabaseName, _replicas: Vec<Replica>, _reads: Reads) {}
+
+    /// Whether statements still run on a replica that may not be read any more.
+    fn reads_on(&self, _database: &DatabaseName, _replica: InstanceId) -> bool {
+        false
+    }
 
     /// A database's backends, with counters.
     fn pool(&self, database: &DatabaseName) -> PoolStatus;

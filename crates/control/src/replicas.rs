@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dormouse_driver::Run;
-use dormouse_types::{DatabaseName, Incarnation, InstanceId};
+use dormouse_types::{DatabaseName, Incarnation, InstanceId, ReplicaCount};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tracing::{info, warn};
@@ -19,6 +19,7 @@ use crate::follower::Follower;
 use crate::servers::{EventStates, Following};
 
 pub(crate) mod keep;
+mod load;
 
 /// How long a park waits for what a replica lacks. One that needs longer gets the rest when it wakes.
 const REST: Duration = Duration::from_secs(5);
@@ -29,6 +30,8 @@ const APPLY: Duration = Duration::from_secs(60);
 /// The replicas of a database.
 pub(crate) struct Replicas {
     members: AsyncMutex<Vec<Member>>,
+    /// How many there should be, as the load demands.
+    wanted: Mutex<ReplicaCount>,
     /// Wakes the task that keeps them.
     woken: Notify,
     seen: Mutex<Vec<ReplicaStatus>>,
@@ -128,6 +131,7 @@ impl Replicas {
     /// With those that were found in the catalog.
     pub(crate) fn new(members: Vec<Member>) -> Arc<Self> {
         Arc::new(Self {
+            wanted: Mutex::new(ReplicaCount::at_most(members.len())),
             members: AsyncMutex::new(members),
             woken: Notify::new(),
             seen: Mutex::default(),
@@ -139,6 +143,15 @@ impl Replicas {
     /// What is known of each.
     pub(crate) fn status(&self) -> Vec<ReplicaStatus> {
         self.seen().clone()
+    }
+
+    /// How many there should be, as the load demands; the settings may allow others since.
+    pub(crate) fn wanted(&self) -> ReplicaCount {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn want(&self, count: ReplicaCount) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = count;
     }
 
     /// Wakes the task that keeps them: the settings, or the primary, have changed.

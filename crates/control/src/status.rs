@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Cause, Spec};
 use dormouse_types::{
-    Bytes, DatabaseName, InstanceId, Layer, Money, Series, State, Units, WokenBy,
+    Bytes, DatabaseName, InstanceId, Layer, Money, ReplicaCount, Series, State, Units, WokenBy,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -113,6 +113,9 @@ pub struct Status {
     pub branch: Option<BranchOf>,
     /// Why it is in this state.
     pub last_reason: String,
+    /// How many servers should follow its primary now.
+    #[serde(default)]
+    pub replicas: ReplicaCount,
     /// The servers that follow its primary.
     #[serde(default)]
     pub followers: Vec<ReplicaStatus>,

@@ -10,7 +10,7 @@ use dormouse_api::ErrorBody;
 use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
 use dormouse_types::{
     Bytes, Carry, CommitDurability, Cron, DatabaseName, Delay, Keep, Money, Month, NamesOrOff,
-    Networks, Pooling, Reads, ReplicaCount, Series, Timetable, UnitRange,
+    Networks, Pooling, Reads, ReplicaRange, Series, Timetable, UnitRange,
 };
 
 pub(crate) mod user;
@@ -471,10 +471,11 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "BOOL")]
     history: Option<bool>,
 
-    /// Number of servers that follow it, 0 to 3, for reads and for the loss of its server; a change from or to 0
-    /// restarts its server if it keeps no history
-    #[arg(long, value_name = "N")]
-    replicas: Option<ReplicaCount>,
+    /// Number of servers that follow it, 0 to 3, for reads and for the loss of its server, or a range (1..3) in which
+    /// the number follows the load of statements that run on them: with --reads primary none do, and it stays at the
+    /// fewest. A change from or to 0 restarts its server if it keeps no history
+    #[arg(long, value_name = "N|N..M")]
+    replicas: Option<ReplicaRange>,
 
     /// Where statements run that only read: primary, replica (if one is not behind), any
     #[arg(long, value_name = "WHERE")]

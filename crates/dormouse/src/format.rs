@@ -179,9 +179,9 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
 
 /// The replicas, and what they are for.
 fn replicas(d: &Database) -> String {
-    match d.replicas.get() {
-        0 => "none".to_owned(),
-        count => {
+    match d.replicas_range.has_some() {
+        false => "none".to_owned(),
+        true => {
             let each = d.followers.iter().map(|one| {
                 let behind = one.behind_s.filter(|s| *s > 0);
                 let behind = behind.map_or(String::new(), |s| format!(", {s} s behind"));
@@ -193,6 +193,10 @@ fn replicas(d: &Database) -> String {
             });
             let each: String = each.collect();
             let (reads, commits) = (d.reads, d.durability);
+            let count = match d.replicas_range.follows_load() {
+                true => format!("{} of {}", d.replicas, d.replicas_range),
+                false => d.replicas.to_string(),
+            };
             format!("{count}, reads: {reads}, commits wait for: {commits}{each}")
         }
     }

@@ -444,6 +444,10 @@ impl Doors for Steering {
         self.0.set_replicas(database, replicas, reads);
     }
 
+    fn reads_on(&self, database: &DatabaseName, replica: InstanceId) -> bool {
+        self.0.reads_on(database, replica)
+    }
+
     fn set_access(&self, database: &DatabaseName, access: &Access) {
         self.0.set_access(database, access.clone());
     }

@@ -11,10 +11,12 @@
 //! Invariants: the number is always within its bounds, more load never leads to fewer instances,
 //! and under a constant load the number settles.
 //!
-//! Reserved for read replicas: not called yet.
+//! [`replicas`] applies it to the servers of a database that run statements which only read.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+pub mod replicas;
 
 /// Length of the trace.
 pub const SPAN: Duration = Duration::from_secs(300);
@@ -65,19 +67,21 @@ impl Trace {
             .is_some_and(|p| now.saturating_duration_since(p.at) > SPAN)
     }
 
-    /// Average and peak over five minutes, in thousandths of a core. The time before the trace began
-    /// counts as zero.
+    /// Average and peak over five minutes, in thousandths of a core. Each point counts for the time since the one before;
+    /// the time before the trace began counts as zero.
     fn average_and_peak(&self) -> Option<(u64, u64)> {
         let (first, last) = (self.points.front()?, self.points.back()?);
         let peak = self.points.iter().map(|p| p.millicores).max()?;
-        let sum: u128 = self.points.iter().map(|p| u128::from(p.millicores)).sum();
-        let mean = sum / self.points.len().max(1) as u128;
+        let pairs = self.points.iter().zip(self.points.iter().skip(1));
+        let used: u128 = pairs
+            .map(|(before, p)| {
+                let time = p.at.saturating_duration_since(before.at).as_millis();
+                time.saturating_mul(u128::from(p.millicores))
+            })
+            .fold(0, u128::saturating_add);
         let seen = last.at.saturating_duration_since(first.at);
-        let average = if seen >= NEARLY {
-            mean
-        } else {
-            mean * seen.as_millis() / SPAN.as_millis()
-        };
+        let over = if seen >= NEARLY { seen } else { SPAN };
+        let average = used / over.as_millis().max(1);
         Some((u64::try_from(average).unwrap_or(u64::MAX), peak))
     }
 }

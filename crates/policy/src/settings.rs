@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use dormouse_types::{
     Access, Backups, Bytes, Carry, CommitDurability, Cron, Delay, Keep, Money, NamesOrOff,
-    Networks, OnDemand, Pooling, Reads, ReplicaCount, Timetable, UnitRange,
+    Networks, OnDemand, Pooling, Reads, ReplicaRange, Timetable, UnitRange,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,9 +39,9 @@ pub struct SettingsPatch {
     /// Whether it keeps its history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<bool>,
-    /// Number of servers that follow its primary.
+    /// How many servers follow its primary.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub replicas: Option<ReplicaCount>,
+    pub replicas: Option<ReplicaRange>,
     /// Where statements run that only read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reads: Option<Reads>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dormouse_types::{
     Access, Backups, Bytes, Carry, CommitDurability, Delay, Money, OnDemand, Pooling, Reads,
-    ReplicaCount, Timetable, UnitRange, Units,
+    ReplicaRange, Timetable, UnitRange, Units,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +28,8 @@ pub struct Spec {
     pub prewake: bool,
     /// Whether its server keeps a binary log, which is archived: for recovery to a point in time.
     pub history: bool,
-    /// Number of servers that follow its primary.
-    pub replicas: ReplicaCount,
+    /// How many servers follow its primary.
+    pub replicas: ReplicaRange,
     /// Where statements run that only read.
     pub reads: Reads,
     /// When a commit is acknowledged.
@@ -54,7 +54,7 @@ impl Spec {
     /// Whether its server keeps a binary log: for its history, or for replicas.
     #[must_use]
     pub fn keeps_log(&self) -> bool {
-        self.history || self.replicas.get() > 0
+        self.history || self.replicas.has_some()
     }
 }
 
@@ -72,7 +72,7 @@ impl Default for Spec {
             keep_awake: Timetable::default(),
             prewake: false,
             history: false,
-            replicas: ReplicaCount::default(),
+            replicas: ReplicaRange::default(),
             reads: Reads::default(),
             durability: CommitDurability::default(),
             storage_quota: None,

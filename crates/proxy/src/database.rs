@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use dormouse_types::{
-    Access, Carried, DatabaseName, PoolStatus, Reads, Replica, SessionStatus, Variables,
+    Access, Carried, DatabaseName, InstanceId, PoolStatus, Reads, Replica, SessionStatus, Variables,
 };
 use dormouse_wire::reply::ErrPacket;
 
@@ -249,6 +249,11 @@ impl Database {
     /// Takes the replicas on which statements may read, and where they do.
     pub(crate) fn set_replicas(&self, replicas: Vec<Replica>, reads: Reads) {
         self.replicas.change(replicas, reads, &self.pool_limits);
+    }
+
+    /// Whether statements still run on a replica that may not be read any more.
+    pub(crate) fn reads_on(&self, replica: InstanceId) -> bool {
+        self.replicas.reads_on(replica)
     }
 
     /// The pool of its backends.

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use dormouse_types::{
-    Access, Activity, Carried, DatabaseName, PoolStatus, Reads, Replica, SessionStatus, Target,
-    Veto, VetoReason,
+    Access, Activity, Carried, DatabaseName, InstanceId, PoolStatus, Reads, Replica, SessionStatus,
+    Target, Veto, VetoReason,
 };
 use tokio::sync::oneshot;
 
@@ -124,6 +124,13 @@ impl Proxy {
         if let Some(database) = self.shared.directory.find(database) {
             database.set_replicas(replicas, reads);
         }
+    }
+
+    /// Whether statements still run on a replica that may not be read any more.
+    #[must_use]
+    pub fn reads_on(&self, database: &DatabaseName, replica: InstanceId) -> bool {
+        let found = self.shared.directory.find(database);
+        found.is_some_and(|database| database.reads_on(replica))
     }
 
     /// Status and counters of a database's pool; all zero for an unknown database.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dormouse_session::reads::{Newest, Position, ServerRun};
-use dormouse_types::{Carry, Pooling, ReadCounts, Reads, Replica, Target};
+use dormouse_types::{Carry, InstanceId, Pooling, ReadCounts, Reads, Replica, Target};
 
 use crate::config::PoolLimits;
 use crate::pool::Pool;
@@ -34,6 +34,8 @@ pub(crate) struct Replicas {
 struct Offered {
     reads: Reads,
     all: Vec<Arc<ReplicaServer>>,
+    /// Those that may not be read any more, until the last statement there has ended.
+    leaving: Vec<Arc<ReplicaServer>>,
 }
 
 /// Counts of reads since the proxy started.
@@ -122,8 +124,17 @@ impl Replicas {
         self.any.store(!offered.all.is_empty(), Ordering::Release);
         let stays = |one: &Arc<ReplicaServer>| offered.all.iter().any(|now| Arc::ptr_eq(now, one));
         let gone: Vec<_> = known.iter().filter(|one| !stays(one)).cloned().collect();
+        offered.leaving.extend(gone.iter().cloned());
+        offered.leaving.retain(|one| one.running() > 0);
         drop(offered);
         gone.iter().for_each(|one| one.remove());
+    }
+
+    /// Whether statements still run on one that may not be read any more.
+    pub(crate) fn reads_on(&self, replica: InstanceId) -> bool {
+        let mut offered = self.offered();
+        offered.leaving.retain(|one| one.running() > 0);
+        { offered.leaving.iter() }.any(|one| one.target.instance == replica)
     }
 
     /// Chooses the server that has the least to do. `primary`: how many statements run at all; `newest`: where the session

@@ -50,7 +50,7 @@ pub use network::{Access, InvalidNetwork, Network, Networks, RefusedBy};
 pub use on_demand::{Mark, NamePattern, NamesOrOff, OnDemand, Template, UserOnDemand};
 pub use pin::Pin;
 pub use pooling::{InvalidPooling, Pooling};
-pub use replicas::{CommitDurability, Reads, Replica, ReplicaCount};
+pub use replicas::{CommitDurability, Reads, Replica, ReplicaCount, ReplicaRange};
 pub use run_again::RunAgain;
 pub use series::{InvalidSeries, Series};
 pub use sessions::{Doing, Ended, PoolStatus, ReadCounts, SessionStatus};

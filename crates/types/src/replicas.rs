@@ -23,6 +23,12 @@ impl ReplicaCount {
     pub fn get(self) -> u8 {
         self.0
     }
+
+    /// This many, or the most.
+    #[must_use]
+    pub fn at_most(count: usize) -> Self {
+        Self(u8::try_from(count).map_or(Self::MOST, |count| count.min(Self::MOST)))
+    }
 }
 
 /// Why a number is not a [`ReplicaCount`].
@@ -61,6 +67,117 @@ impl FromStr for ReplicaCount {
 impl fmt::Display for ReplicaCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// How many replicas a database has: a number, or a range in which the number follows the load. Written `2` or `1..3`; read
+/// from a plain number, too.
+///
+/// A range begins with 1 at least: without a replica nobody can tell which statements would run on one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "String")]
+pub struct ReplicaRange {
+    min: ReplicaCount,
+    max: ReplicaCount,
+}
+
+/// How a range is read.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Number(u8),
+    Text(String),
+}
+
+/// Why a text is not a [`ReplicaRange`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is no number of replicas: write 0 to {most}, or a range from 1 on, as in 1..{most}",
+    most = ReplicaCount::MOST
+)]
+pub struct InvalidReplicaRange(String);
+
+impl ReplicaRange {
+    /// The smallest number.
+    #[must_use]
+    pub fn min(self) -> ReplicaCount {
+        self.min
+    }
+
+    /// The largest number.
+    #[must_use]
+    pub fn max(self) -> ReplicaCount {
+        self.max
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    pub fn has_some(self) -> bool {
+        self.max.get() > 0
+    }
+
+    /// Whether the number follows the load.
+    #[must_use]
+    pub fn follows_load(self) -> bool {
+        self.min < self.max
+    }
+
+    /// The nearest number within the range.
+    #[must_use]
+    pub fn nearest(self, count: ReplicaCount) -> ReplicaCount {
+        count.clamp(self.min, self.max)
+    }
+}
+
+impl From<ReplicaCount> for ReplicaRange {
+    fn from(count: ReplicaCount) -> Self {
+        Self {
+            min: count,
+            max: count,
+        }
+    }
+}
+
+impl FromStr for ReplicaRange {
+    type Err = InvalidReplicaRange;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReplicaRange> {
+        let invalid = || InvalidReplicaRange(text.to_owned());
+        let count = |text: &str| text.parse::<ReplicaCount>().map_err(|_| invalid());
+        let Some((min, max)) = text.split_once("..") else {
+            return count(text).map(Self::from);
+        };
+        let (min, max) = (count(min)?, count(max)?);
+        match 1 <= min.0 && min <= max {
+            true => Ok(Self { min, max }),
+            false => Err(invalid()),
+        }
+    }
+}
+
+impl TryFrom<Written> for ReplicaRange {
+    type Error = InvalidReplicaRange;
+
+    fn try_from(written: Written) -> Result<Self, InvalidReplicaRange> {
+        match written {
+            Written::Number(number) => number.to_string().parse(),
+            Written::Text(text) => text.parse(),
+        }
+    }
+}
+
+impl From<ReplicaRange> for String {
+    fn from(range: ReplicaRange) -> Self {
+        range.to_string()
+    }
+}
+
+impl fmt::Display for ReplicaRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.follows_load() {
+            true => write!(f, "{}..{}", self.min, self.max),
+            false => self.min.fmt(f),
+        }
     }
 }
 
@@ -175,6 +292,38 @@ mod tests {
             let parsed = text.parse::<ReplicaCount>().ok().map(ReplicaCount::get);
             assert_eq!(parsed, count, "{text}");
         }
+    }
+
+    #[test]
+    fn a_range_of_replicas_begins_with_one_and_a_number_is_a_range_of_itself() {
+        for (text, range, written) in [
+            ("0", Some((0, 0)), "0"),
+            ("2", Some((2, 2)), "2"),
+            ("1..3", Some((1, 3)), "1..3"),
+            ("2..2", Some((2, 2)), "2"),
+            ("0..2", None, ""),
+            ("0..0", None, ""),
+            ("3..1", None, ""),
+            ("1..4", None, ""),
+            ("4", None, ""),
+            ("1..", None, ""),
+            ("..2", None, ""),
+            ("1...3", None, ""),
+            ("", None, ""),
+        ] {
+            let parsed = text.parse::<ReplicaRange>().ok();
+            let ends = parsed.map(|range| (range.min().get(), range.max().get()));
+            assert_eq!(ends, range, "{text}");
+            let shown = parsed.map_or(String::new(), |range| range.to_string());
+            assert_eq!(shown, written, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_number_is_within_the_range() {
+        let range: ReplicaRange = "1..2".parse().unwrap();
+        let nearest = [0, 1, 2, 3, 1000].map(|n| range.nearest(ReplicaCount::at_most(n)).get());
+        assert_eq!(nearest, [1, 1, 2, 2, 2]);
     }
 
     #[test]

@@ -194,6 +194,11 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE databases ADD COLUMN origin INTEGER;    -- NULL: it has not moved
     ALTER TABLE instances ADD COLUMN kept_until INTEGER;    -- of one that the database has left, in milliseconds since 1970
 ",
+    "
+    -- the number of replicas may be a range, as a text: a number stays what it is
+    UPDATE databases SET spec = json_set(spec, '$.replicas', CAST(json_extract(spec, '$.replicas') AS TEXT))
+        WHERE json_type(spec, '$.replicas') = 'integer';
+",
 ];
 
 /// Why a catalog cannot be used.

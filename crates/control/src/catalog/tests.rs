@@ -364,6 +364,76 @@ fn accounts_of_an_earlier_format_are_read() {
 }
 
 #[test]
+fn a_number_of_replicas_of_an_earlier_format_stays_that_number() {
+    const FORMAT: usize = 15;
+    let dir = tempfile::tempdir().unwrap();
+    let raw = Connection::open(dir.path().join(FILE)).unwrap();
+    for step in &schema::STEPS[..FORMAT] {
+        raw.execute_batch(step).unwrap();
+    }
+    raw.pragma_update(None, "user_version", FORMAT as i64)
+        .unwrap();
+    for (id, name, spec) in [
+        (1, "none", "{}"),
+        (2, "two", r#"{"reads":"any","replicas":2}"#),
+        (3, "zero", r#"{"replicas":0}"#),
+    ] {
+        raw.execute(
+            "INSERT INTO databases VALUES (?1, ?2, 'parked', 0, '', '[]', NULL, '[]', NULL, '{}', 1, NULL, 0, NULL, NULL)",
+            [name, spec],
+        )
+        .unwrap();
+        raw.execute(
+            "INSERT INTO instances (id, phase, version, database, role) VALUES (?1, 'claimed', 'v', ?2, 'primary')",
+            (id, name),
+        )
+        .unwrap();
+    }
+    drop(raw);
+    let (_, contents) = open(dir.path());
+    let found = contents.databases.iter().map(|row| {
+        let Spec {
+            replicas, reads, ..
+        } = &*row.spec;
+        (
+            row.name.to_string(),
+            replicas.to_string(),
+            reads.to_string(),
+        )
+    });
+    let expected = [
+        ("none", "0", "primary"),
+        ("two", "2", "any"),
+        ("zero", "0", "primary"),
+    ];
+    let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    let raw = Connection::open(dir.path().join(FILE)).unwrap();
+    let written: String = raw
+        .query_row("SELECT spec FROM databases WHERE name = 'two'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(written, r#"{"reads":"any","replicas":"2"}"#);
+}
+
+#[test]
+fn settings_of_files_that_are_older_have_a_plain_number_of_replicas() {
+    for (json, written) in [
+        ("2", Some(r#""2""#)),
+        (r#""2""#, Some(r#""2""#)),
+        (r#""1..3""#, Some(r#""1..3""#)),
+        ("4", None),
+        (r#""0..2""#, None),
+        ("null", None),
+    ] {
+        let read = serde_json::from_str::<dormouse_types::ReplicaRange>(json).ok();
+        let back = read.map(|range| serde_json::to_string(&range).unwrap());
+        assert_eq!(back.as_deref(), written, "{json}");
+    }
+}
+
+#[test]
 fn a_newer_catalog_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));

@@ -48,6 +48,7 @@ impl Database {
             encryption: None,
             spend,
             branch: self.branch.as_deref().cloned(),
+            replicas: self.replicas_wanted(),
             followers: self.replicas().map(|all| all.status()).unwrap_or_default(),
             moving: self.moving().map(|moving| moving.status()),
             last_reason: view.reason.as_ref().to_owned(),

@@ -6,18 +6,23 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use dormouse_driver::{Observed, Run};
+use dormouse_policy::Cause;
+use dormouse_policy::horizontal::replicas::Setting;
 use dormouse_types::{CommitDurability, InstanceId, Replica, State};
 use tracing::{error, info, warn};
 
+use super::load::{ASLEEP, Load};
 use super::{Member, ReplicaDoing, ReplicaStatus, Replicas};
-use crate::catalog::{Change, Durability};
+use crate::catalog::{Change, Durability, Entry};
 use crate::create::Creator;
 use crate::database::Database;
 use crate::follower::Follower;
 use crate::history::archive::{When, archive};
 use crate::instance::Instance;
+use crate::principal::Principal;
 use crate::seed::seed;
 use crate::servers::Server;
+use crate::status::{EventKind, Figures};
 use crate::time::{Late, now, within};
 
 /// How often awake replicas are looked at.
@@ -31,6 +36,9 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 /// How long the primary may take for an answer.
 const ANSWER: Duration = Duration::from_secs(1);
+
+/// How long statements may run on a replica that is to be removed.
+const LEAVE: Duration = Duration::from_secs(600);
 
 /// How often logs are removed that nobody needs.
 const PURGE: Duration = Duration::from_secs(30);
@@ -51,7 +59,7 @@ pub(crate) async fn watch(creator: Creator) {
 
 /// Keeps the replicas of a database from now on, if its settings or the catalog have some and that is not done yet.
 pub(crate) fn begin(creator: &Creator, database: &Arc<Database>, found: Vec<InstanceId>) {
-    if database.spec().replicas.get() == 0 && found.is_empty() {
+    if !database.spec().replicas.has_some() && found.is_empty() {
         return;
     }
     let host = &creator.context.host;
@@ -74,6 +82,8 @@ pub(crate) fn begin(creator: &Creator, database: &Arc<Database>, found: Vec<Inst
         found: true,
         following: BTreeSet::new(),
         silent: None,
+        load: Load::default(),
+        leaving: None,
     };
     creator.context.tasks.spawn(Box::pin(keeper.run()));
 }
@@ -96,6 +106,10 @@ struct Keeper {
     following: BTreeSet<InstanceId>,
     /// Since when the primary does not answer, with its run and its CPU time then.
     silent: Option<(Instant, Observed)>,
+    /// What says how many there should be.
+    load: Load,
+    /// Since when there are more than there should be.
+    leaving: Option<Instant>,
 }
 
 impl Keeper {
@@ -110,10 +124,10 @@ impl Keeper {
                 self.remove_all().await;
                 return;
             }
-            let wanted = usize::from(self.database.spec().replicas.get());
+            let wanted = self.count(state).await;
             match state {
                 State::Active => self.follow(wanted).await,
-                State::Suspended => self.freeze().await,
+                State::Suspended => self.freeze(wanted).await,
                 State::Parked | State::Failed => self.stop(wanted).await,
                 _ => {}
             }
@@ -123,13 +137,66 @@ impl Keeper {
                 self.publish(Vec::new());
                 return;
             }
-            let awake = state == State::Active || !state_rests(state);
+            let awake = !state_rests(state);
+            let fewest = usize::from(self.database.spec().replicas.min().get());
+            let pause = if awake { LOOK } else { ASLEEP };
             tokio::select! {
-                () = tokio::time::sleep(LOOK), if awake => {}
+                () = tokio::time::sleep(pause), if awake || wanted > fewest => {}
                 () = self.replicas.woken.notified() => {}
                 () = self.database.until(|view| view.state != state), if !awake => {}
                 () = tasks.ending() => return,
             }
+        }
+    }
+
+    /// How many there should be now.
+    async fn count(&mut self, state: State) -> usize {
+        let spec = self.database.spec();
+        let rests = state_rests(state);
+        if rests {
+            self.load.rests(now());
+        } else if state == State::Active && spec.replicas.follows_load() {
+            let context = &self.creator.context;
+            self.load
+                .look(context, &self.database, &self.following)
+                .await;
+        }
+        let before = self.replicas.wanted();
+        let settled = !rests && self.following.len() == usize::from(before.get());
+        let setting = Setting {
+            range: spec.replicas,
+            reads: spec.reads,
+            units: spec.units,
+        };
+        let Some(change) = self.load.decide(setting, before, settled, now()) else {
+            return before.get().into();
+        };
+        self.replicas.want(change.replicas);
+        if let Some(reason) = change.reason {
+            let reason = format!("replicas: {before} → {}: {reason}", change.replicas);
+            self.note(reason).await;
+        }
+        change.replicas.get().into()
+    }
+
+    async fn note(&self, reason: String) {
+        info!(database = %self.database.name, reason, "another number of replicas");
+        let entry = Entry {
+            database: Some(self.database.name.clone()),
+            actor: Principal::Dormouse,
+            woken_by: None,
+            event: EventKind::Scaled,
+            from: None,
+            to: None,
+            cause: Cause::Load,
+            reason,
+            duration_ms: None,
+            figures: Figures::default(),
+        };
+        let changes = vec![Change::Ledger(Box::new(entry))];
+        let catalog = &self.creator.context.catalog;
+        if let Err(error) = catalog.write(Durability::Soon, changes).await {
+            warn!(%error, "not in the ledger: another number of replicas");
         }
     }
 
@@ -150,18 +217,14 @@ impl Keeper {
         let mut seen = Vec::new();
         let mut readable = Vec::new();
         let mut broken = Vec::new();
+        let mut leaving = Vec::new();
         let mut purge_to: Option<String> = None;
         {
             let mut members = self.replicas.members.lock().await;
-            while members.len() > wanted {
-                let member = members.pop();
-                if let Some(member) = member {
-                    self.discard(member).await;
-                }
-            }
-            for member in members.iter_mut() {
+            for (at, member) in members.iter_mut().enumerate() {
                 let status = self.look(member, &mut purge_to).await;
                 match status.doing {
+                    _ if at >= wanted => leaving.push(status.instance),
                     ReplicaDoing::Following => readable.extend(self.readable(member)),
                     ReplicaDoing::Broken => broken.push(status.instance),
                     _ => purge_to = None,
@@ -174,12 +237,13 @@ impl Keeper {
         }
         self.found = false;
         let following = { seen.iter() }
-            .filter(|one| one.doing == ReplicaDoing::Following)
+            .filter(|one| one.doing == ReplicaDoing::Following && !leaving.contains(&one.instance))
             .map(|one| one.instance)
             .collect();
         self.acknowledge(&primary, following, wanted).await;
         self.publish(seen);
         self.offer(readable);
+        self.let_go(leaving).await;
         self.purge(&primary, purge_to, broken.is_empty()).await;
         let there = self.replicas.members.lock().await.len();
         let paused = self.failed.is_some_and(|at| at.elapsed() < AGAIN);
@@ -190,6 +254,26 @@ impl Keeper {
             if let Some(old) = old.filter(|_| made.is_some()) {
                 info!(instance = %old, "a replica of the server of before the upgrade is removed");
                 self.remove(old).await;
+            }
+        }
+    }
+
+    /// Removes those that are more than there should be, and are not offered, when no statement runs there any more.
+    async fn let_go(&mut self, leaving: Vec<InstanceId>) {
+        if leaving.is_empty() {
+            self.leaving = None;
+            return;
+        }
+        let since = *self.leaving.get_or_insert_with(now);
+        let waited = now().saturating_duration_since(since);
+        // the data path is told now; what it had begun before it counts at the next look
+        if waited < LOOK {
+            return;
+        }
+        for id in leaving {
+            let doors = &self.creator.context.doors;
+            if waited >= LEAVE || !doors.reads_on(&self.database.name, id) {
+                self.remove(id).await;
             }
         }
     }
@@ -459,9 +543,10 @@ impl Keeper {
         members.iter().map(root).collect()
     }
 
-    async fn freeze(&self) {
+    async fn freeze(&self, wanted: usize) {
         self.offer(Vec::new());
         let mut members = self.replicas.members.lock().await;
+        self.cut(&mut members, wanted).await;
         for member in members.iter_mut() {
             let instance = &mut member.follower.instance;
             if instance.run() == Run::Running {
@@ -477,11 +562,7 @@ impl Keeper {
     async fn stop(&mut self, wanted: usize) {
         self.offer(Vec::new());
         let mut members = self.replicas.members.lock().await;
-        while members.len() > wanted {
-            if let Some(member) = members.pop() {
-                self.discard(member).await;
-            }
-        }
+        self.cut(&mut members, wanted).await;
         for member in members.iter_mut() {
             if self.found {
                 member.follower.instance.observe().await;
@@ -492,6 +573,15 @@ impl Keeper {
         }
         self.found = false;
         self.publish(asleep(&members));
+    }
+
+    /// Removes those that are more than there should be; no statement runs there.
+    async fn cut(&self, members: &mut Vec<Member>, wanted: usize) {
+        while members.len() > wanted {
+            if let Some(member) = members.pop() {
+                self.discard(member).await;
+            }
+        }
     }
 
     async fn remove_all(&self) {

@@ -67,7 +67,7 @@ fn database(d: Database) -> Known {
             keep_awake: d.keep_awake,
             prewake: d.prewake,
             history: d.history,
-            replicas: d.replicas,
+            replicas: d.replicas_range,
             reads: d.reads,
             durability: d.durability,
             storage_quota: d.storage_quota,

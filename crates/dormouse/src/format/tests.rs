@@ -46,6 +46,7 @@ fn shop() -> Database {
         keep_awake: "mon-fri 08:00-18:00".parse().unwrap(),
         prewake: false,
         replicas: dormouse_types::ReplicaCount::default(),
+        replicas_range: dormouse_types::ReplicaRange::default(),
         reads: dormouse_types::Reads::default(),
         durability: dormouse_types::CommitDurability::default(),
         history: false,

@@ -73,9 +73,9 @@ fn the_average_sets_a_baseline_of_four_times_itself() {
         (1, 20),
         &[(600, 400), (600, 1500), (1200, 100)],
         &[
-            "630 s: 1 to 2, used 0.50 cores on average in 5 minutes",
-            "770 s: 2 to 3, used 1.01 cores on average in 5 minutes",
-            "1310 s: 3 to 2, used 0.99 cores on average in 5 minutes",
+            "630 s: 1 to 2, used 0.51 cores on average in 5 minutes",
+            "765 s: 2 to 3, used 1.00 cores on average in 5 minutes",
+            "1310 s: 3 to 2, used 0.98 cores on average in 5 minutes",
             "1610 s: 2 to 1, used 0.10 cores on average in 5 minutes",
         ],
     );

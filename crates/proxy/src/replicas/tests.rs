@@ -56,6 +56,23 @@ fn the_server_with_the_least_to_do_is_chosen() {
 }
 
 #[test]
+fn one_that_may_not_be_read_any_more_is_used_until_its_last_statement_has_ended() {
+    let replicas = two(Reads::Replica);
+    let (instance, visit) = chosen(replicas.choose(Reads::Replica, 0, Newest::Nothing));
+    let id = InstanceId(instance);
+    // one that may be read is not leaving
+    assert!(!replicas.reads_on(id));
+    replicas.change(Vec::new(), Reads::Replica, &PoolLimits::default());
+    assert!(replicas.reads_on(id));
+    assert!(
+        !replicas.reads_on(InstanceId(5 - instance)),
+        "it ran nothing"
+    );
+    drop(visit);
+    assert!(!replicas.reads_on(id));
+}
+
+#[test]
 fn a_session_stays_where_it_is_unless_others_have_much_less_to_do() {
     let replicas = two(Reads::Replica);
     let stays = |n: usize| {
