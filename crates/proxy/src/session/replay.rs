@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use dormouse_session::replay::{
-    AFTER, Command as Sent, Control, Entry, LEFT, Spoiled, TransactionLog, control, reads_only,
+    AFTER, Command as Sent, Control, Entry, LEFT, Spoiled, TransactionLog, control, only_sets,
+    reads_only,
 };
 use dormouse_session::steps::Event;
 use dormouse_session::{Effects, SessionState};
@@ -117,11 +118,33 @@ fn rolls_back(state: &SessionState, running: &Running) -> bool {
         && control(incoming.argument(), state.mode()) == Control::RollsBack
 }
 
+/// Whether the interrupted command, if it was no part of a transaction, has changed nothing but its session, which is now as
+/// it was before.
+pub(super) fn changes_only_its_session(state: &mut SessionState, running: &Running) -> bool {
+    let incoming = &running.incoming;
+    let mode = state.mode();
+    match (incoming.command, running.statement) {
+        _ if state.transaction.is_some() || !incoming.is_whole() => false,
+        (Command::InitDb | Command::StmtPrepare | Command::Ping, _) => true,
+        (Command::Query, _) => {
+            let text = incoming.argument();
+            let effects = state.judge(text, true);
+            state.can_read(text) && only_sets(text, effects, mode)
+        }
+        (Command::StmtExecute, Some(id)) => state.statements.get(id).is_some_and(|statement| {
+            let text = statement.text.as_deref().unwrap_or_default();
+            only_sets(text, statement.effects, mode)
+        }),
+        _ => false,
+    }
+}
+
 /// Whether what is lost can be run again, as far as that is known without a server. The reason is for the client.
 pub(super) fn plan(state: &mut SessionState, running: &mut Running) -> Result<(), String> {
     let now = Instant::now().into_std();
     let rolls_back = rolls_back(state, running);
-    let alone = state.transaction.is_none() && only_reads(state, running);
+    let alone = state.transaction.is_none()
+        && (only_reads(state, running) || changes_only_its_session(state, running));
     let planned = running
         .ends()
         .budget
@@ -164,6 +187,9 @@ pub(super) async fn replay(
 ) -> Event {
     if rolls_back(state, running) {
         state.transaction = None;
+        return Event::Replayed;
+    }
+    if changes_only_its_session(state, running) {
         return Event::Replayed;
     }
     let counters = cx.pool().counters();

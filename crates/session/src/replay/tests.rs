@@ -97,6 +97,45 @@ fn what_only_reads() {
 }
 
 #[test]
+fn what_only_sets() {
+    let only = |text: &str| {
+        let effects = Effects::of(text.as_bytes(), Mode::default());
+        only_sets(text.as_bytes(), effects, Mode::default())
+    };
+    for text in [
+        "BEGIN",
+        "/* a */ START TRANSACTION READ ONLY;",
+        "COMMIT",
+        "ROLLBACK WORK",
+        "SET autocommit = 0",
+        "SET NAMES latin1",
+        "SET ROLE NONE",
+        "USE app",
+        "SET TRANSACTION READ ONLY",
+        "SET timestamp = 7",
+        "SET sql_mode = CONCAT(@@sql_mode, ',ANSI')",
+    ] {
+        assert!(only(text), "{text}");
+    }
+    for text in [
+        "SELECT 1",
+        "COMMIT AND CHAIN",
+        "ROLLBACK AND CHAIN",
+        "SET @a = app.f()",
+        "SET sql_mode = app.f()",
+        "SET time_zone = (SELECT app.f())",
+        "SET GLOBAL max_statement_time = 1",
+        "SET STATEMENT max_statement_time = 1 FOR DELETE FROM t",
+        "SET PASSWORD = ''",
+        "USE app; DELETE FROM t",
+        "BEGIN NOT ATOMIC DELETE FROM t; END",
+        "DELETE FROM t",
+    ] {
+        assert!(!only(text), "{text}");
+    }
+}
+
+#[test]
 fn a_transaction_is_kept_from_its_begin_on() {
     let texts = [
         "BEGIN",
