@@ -193,3 +193,45 @@ fn a_session_that_loses_more_than_its_transaction_is_told_that_it_has_committed(
     assert!(between.has_fired());
     assert_eq!(rows(dormouse, &who, 1), "1");
 }
+
+#[test]
+fn what_changes_only_its_session_is_run_again() {
+    let (scene, who) = database(false);
+    let dormouse = &scene.dormouse;
+    let mark = "/* this */";
+    for text in [
+        "BEGIN",
+        "START TRANSACTION READ ONLY",
+        "COMMIT",
+        "ROLLBACK",
+        "SET NAMES latin1",
+        "SET autocommit = 0",
+        "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SET TRANSACTION READ ONLY",
+        "USE app",
+    ] {
+        let between = Between::kill_at(dormouse, "shop", mark, When::After);
+        let mut client = dormouse.connect(&who);
+        client.query("SELECT COUNT(*) FROM app.t").value();
+        client.query(&format!("{mark} {text}")).ok();
+        assert!(between.has_fired(), "{text}");
+        // as it is without an interruption
+        let mut undisturbed = dormouse.connect(&who);
+        undisturbed.query(text).ok();
+        let state = "SELECT @@in_transaction, @@autocommit, @@tx_isolation, @@character_set_client, DATABASE()";
+        let expected = undisturbed.query(state).rows();
+        assert_eq!(client.query(state).rows(), expected, "{text}");
+    }
+    let between = Between::kill_at(dormouse, "shop", mark, When::After);
+    let mut client = dormouse.connect(&who);
+    let prepared = client.prepare(&format!("DO 1 {mark}"));
+    assert!(between.has_fired());
+    let execute = [&prepared.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat();
+    client.command(Command::StmtExecute, &execute);
+    OkPacket::parse(&client.receive().unwrap(), client.capabilities).unwrap();
+    let between = Between::kill_at(dormouse, "shop", "\u{2}app", When::After);
+    client.command(Command::InitDb, b"app");
+    OkPacket::parse(&client.receive().unwrap(), client.capabilities).unwrap();
+    assert!(between.has_fired());
+    assert_eq!(client.query("SELECT DATABASE()").value(), "app");
+}

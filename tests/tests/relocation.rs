@@ -1,4 +1,4 @@
-//! Databases that move to other instances: under load, asleep, with sessions in the way, and with Dormouse killed meanwhile.
+//! Databases that move to other instances: under load, asleep, and with sessions in the way.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -7,10 +7,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use dormouse_testkit::dormouse::output_of;
-use dormouse_testkit::{Client, Created, Dice, Dormouse, process};
+use dormouse_testkit::{Created, Dormouse, process};
 
 #[path = "relocation/load.rs"]
 mod load;
@@ -314,81 +313,6 @@ fn files_from_which_it_moved_are_kept_as_long_as_told() {
         .rows();
     let _ = dormouse.json(&["drop", "shop", "--yes"]);
     assert!(!first.exists(), "they go with the database");
-}
-
-/// Kills Dormouse at moments of moves; afterwards one server has all that was acknowledged. `DORMOUSE_TEST_KILLS` says how
-/// often.
-#[test]
-fn whenever_dormouse_is_killed_one_primary_has_everything() {
-    let mut dormouse = awake();
-    let who = dormouse.create("shop", &[]);
-    let mut client = dormouse.connect(&who);
-    client.query("CREATE DATABASE app").ok();
-    client.query("CREATE TABLE app.t (n INT PRIMARY KEY)").ok();
-    let mut dice = Dice::new(13);
-    let mut n = 0;
-    for kill in 0..count("DORMOUSE_TEST_KILLS", 5) {
-        let mut writer = dormouse.connect(&who);
-        let ended = AtomicBool::new(false);
-        let after = Duration::from_millis(dice.below(1500));
-        let acknowledged = thread::scope(|scope| {
-            let write = || {
-                let mut last = n;
-                while !ended.load(Ordering::Relaxed) {
-                    match writer.try_query(&format!("INSERT INTO app.t VALUES ({})", last + 1)) {
-                        Ok(reply) => drop(reply.ok()),
-                        Err(_) => break,
-                    }
-                    last += 1;
-                }
-                last
-            };
-            let writes = scope.spawn(write);
-            let mut command = dormouse.command(&["move", "shop"]);
-            let moved = scope.spawn(move || output_of(&mut command));
-            // how far the move is differs from kill to kill: this is what is tested
-            thread::sleep(after);
-            let pid = dormouse.pid();
-            process::kill(pid);
-            ended.store(true, Ordering::Relaxed);
-            let _ = moved.join().unwrap();
-            writes.join().unwrap()
-        });
-        dormouse.kill();
-        dormouse.up();
-        let mut reader = dormouse.connect(&who);
-        let found: u64 = reader
-            .query("SELECT COUNT(*) FROM app.t")
-            .value()
-            .parse()
-            .unwrap();
-        let highest: u64 = reader
-            .query("SELECT COALESCE(MAX(n), 0) FROM app.t")
-            .value()
-            .parse()
-            .unwrap();
-        assert_eq!(found, highest, "kill {kill}, after {after:?}");
-        // the last one may have been under way
-        assert!(
-            found == acknowledged || found == acknowledged + 1,
-            "kill {kill}, after {after:?}: {found} rows of {acknowledged}"
-        );
-        n = found;
-        reader
-            .query(&format!("INSERT INTO app.t VALUES ({})", n + 1))
-            .ok();
-        n += 1;
-        let own = dormouse.server("shop");
-        let data = format!("{}/", dormouse.instance("shop").display());
-        let serving: Vec<u32> = dormouse
-            .servers()
-            .into_iter()
-            .filter(|pid| *pid == own)
-            .collect();
-        assert_eq!(serving, [own], "{data}");
-    }
-    moves(&dormouse);
-    let _ = Client::tcp(dormouse.address());
 }
 
 /// Orders of the API and statements of an owner, also of clients that leave before the answer, while it moves and sleeps.

@@ -247,3 +247,61 @@ fn a_rollback_needs_no_transaction() {
     client.query("ROLLBACK").ok();
     assert_eq!(client.query("SELECT SUM(v) FROM app.t").value(), "30");
 }
+
+/// The next server may not know of an id that an open transaction was told, and would give it to somebody else.
+#[test]
+fn an_id_that_is_generated_again_is_nobody_elses() {
+    let (dormouse, who) = database();
+    let mut client = dormouse.connect(&who);
+    for text in [
+        "CREATE TABLE app.parent (p INT PRIMARY KEY)",
+        "INSERT INTO app.parent VALUES (1), (2)",
+        "CREATE TABLE app.child (i INT AUTO_INCREMENT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES app.parent (p))",
+        "BEGIN",
+    ] {
+        client.query(text).ok();
+    }
+    let inserted = client.query("INSERT INTO app.child (p) VALUES (1)").ok();
+    let told = inserted.last_insert_id;
+    process::kill(dormouse.server("shop"));
+    let mut holder = dormouse.connect(&who);
+    holder.query("SELECT * FROM app.parent WHERE p = 9").rows();
+    let mut platform = dormouse.platform("shop");
+    // as if its disk had nothing of what was not committed
+    platform
+        .query("ALTER TABLE app.child AUTO_INCREMENT = 1")
+        .ok();
+    // the row of the child is there, and its parent is waited for
+    holder.query("BEGIN").ok();
+    let lock = "SELECT p FROM app.parent WHERE p = 1 FOR UPDATE";
+    assert_eq!(holder.query(lock).value(), "1");
+    let mut waiting = |count: &str| {
+        let rows = platform.query("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'");
+        rows.rows()[0][1].as_deref() == Some(count)
+    };
+    let mut other = dormouse.connect(&who);
+    let mut client = std::thread::scope(|scope| {
+        let goes_on = scope.spawn(move || {
+            let seen = client
+                .query("SELECT COUNT(*) FROM app.child WHERE p = 1")
+                .value();
+            (client, seen)
+        });
+        process::until("it is run again", || waiting("1"));
+        let text = "INSERT INTO app.child (p) VALUES (2)";
+        let inserts = scope.spawn(|| other.query(text));
+        process::until("the other one has inserted, or waits", || {
+            inserts.is_finished() || waiting("2")
+        });
+        holder.query("COMMIT").ok();
+        let (mut client, seen) = goes_on.join().unwrap();
+        assert_eq!(seen, "1");
+        client.query("COMMIT").ok();
+        let inserted = inserts.join().unwrap().ok();
+        assert!(inserted.last_insert_id > told);
+        client
+    });
+    let ids = "SELECT i FROM app.child WHERE p = 1";
+    assert_eq!(client.query(ids).value(), told.to_string());
+    assert_eq!(counter(&mut client, "transactions_replayed"), "1");
+}

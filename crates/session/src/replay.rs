@@ -9,8 +9,9 @@
 //! - [`Budget`]: how often, and for how long;
 //! - [`mod@control`]: what a statement does to the transaction itself.
 //!
-//! What differs between two runs though nothing has happened is set beforehand ([`TransactionLog::before`]): the time, and the
-//! generated ids. Values of `RAND()` and `UUID()` are others; that is a difference only if they were shown.
+//! What differs between two runs though nothing has happened is the time, which is set beforehand ([`TransactionLog::before`]),
+//! and generated ids, which are generated or given ([`Entry::insert_id`]). Values of `RAND()` and `UUID()` are others; that is a
+//! difference only if they were shown.
 //!
 //! Sans-IO; the proxy runs the commands. Whether what the interrupted transaction wrote is gone, so that nothing happens
 //! twice, depends on the database's tables and is asked elsewhere.
@@ -18,7 +19,7 @@
 mod control;
 mod log;
 
-pub use control::{Control, control, reads_only};
+pub use control::{Control, control, only_sets, reads_only};
 pub use log::{
     AFTER, ATTEMPTS, Budget, Command, Entry, LEFT, MOST_BYTES, SERVERS, Spoiled, TransactionLog,
 };

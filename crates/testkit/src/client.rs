@@ -157,6 +157,19 @@ impl Client {
         Self::on(UnixStream::connect(path).expect("it listens"))
     }
 
+    /// Connects by Unix socket and reads the greeting.
+    ///
+    /// # Errors
+    /// Nobody listens, or there is no greeting.
+    pub fn try_unix(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut client = Self::new(Box::new(stream));
+        let payload = client.receive()?;
+        client.read_greeting(&payload);
+        Ok(client)
+    }
+
     /// Reads the greeting from a connected Unix socket.
     #[must_use]
     pub fn on(stream: UnixStream) -> Self {
@@ -235,6 +248,25 @@ impl Client {
 
     /// Logs in with SHA1(password).
     pub fn login_with(&mut self, user: &[u8], stage1: &[u8; 20]) -> Reply {
+        let login = self.native_login(user, stage1);
+        self.send(&login);
+        self.prove("")
+    }
+
+    /// The same, with a server that may end meanwhile.
+    ///
+    /// # Errors
+    /// It has ended, or refuses the login.
+    pub fn try_login_with(&mut self, user: &[u8], stage1: &[u8; 20]) -> io::Result<()> {
+        let mut packet = Vec::new();
+        write_packet(&mut packet, self.seq, &self.native_login(user, stage1));
+        self.send_raw(&packet)?;
+        let payload = self.receive()?;
+        let ok = OkPacket::parse(&payload, self.capabilities);
+        ok.map(drop).map_err(io::Error::other)
+    }
+
+    fn native_login(&self, user: &[u8], stage1: &[u8; 20]) -> Vec<u8> {
         let salt = self.greeting.as_ref().expect("greeted").salt;
         let login = Login {
             capabilities: self.capabilities,
@@ -246,8 +278,7 @@ impl Client {
             plugin: Some(NATIVE.to_owned()),
             attributes: Vec::new(),
         };
-        self.send(&login.encode());
-        self.prove("")
+        login.encode()
     }
 
     /// Logs in like the client of MySQL 9.7: it begins with `caching_sha2_password` and waits for the

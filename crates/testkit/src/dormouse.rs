@@ -324,6 +324,16 @@ impl Dormouse {
         client
     }
 
+    /// The same, if that server accepts connections.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn try_platform_in(&self, instance: &Path) -> std::io::Result<Client> {
+        let mut client = Client::try_unix(&instance.join("mysqld.sock"))?;
+        client.try_login_with(b"dormouse", &self.admin_stage1())?;
+        Ok(client)
+    }
+
     /// The credential of Dormouse itself on its servers.
     #[must_use]
     pub fn admin_stage1(&self) -> [u8; 20] {

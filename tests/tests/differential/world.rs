@@ -64,8 +64,21 @@ pub(crate) struct Side {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// One whose database has a replica with all that is told, which reads if it may.
+    pub(crate) fn with_a_replica() -> Self {
+        let settings = "--replicas 1 --durability replica --reads replica";
+        let world = Self::with(&settings.split(' ').collect::<Vec<_>>());
+        world.until_followed();
+        world
+    }
+
+    /// One whose database gets these settings.
+    fn with(settings: &[&str]) -> Self {
         let dormouse = Dormouse::start_with(&format!(
-            "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n\
+            "data_dirs = [\"{{dir}}/disk2\"]\n[warm_pool]\nsize = 0\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n\
              [pool]\nbackends_max = {BACKENDS}\nlease_timeout = \"200ms\"\n\
              [asleep]\nunderstudies = 1\n"
         ));
@@ -84,6 +97,9 @@ impl World {
         // for scripts with variables that owners may not set
         let right = "GRANT BINLOG ADMIN, BINLOG REPLAY ON *.* TO admin@'%'";
         dormouse.platform("moved").query(right).ok();
+        if !settings.is_empty() {
+            let _ = dormouse.json(&[&["set", "moved"], settings].concat());
+        }
         let rivals = (0..BACKENDS).map(|_| dormouse.connect(&moved)).collect();
         Self {
             dormouse,
@@ -103,6 +119,11 @@ impl World {
     /// Number of interruptions of each kind.
     pub(crate) fn summary(&self) -> String {
         format!("{:?}", self.done)
+    }
+
+    /// Number of interruptions of this kind.
+    pub(crate) fn count_of(&self, what: &str) -> u64 {
+        self.done.get(what).copied().unwrap_or(0)
     }
 
     /// Number of interruptions.
@@ -141,6 +162,75 @@ impl World {
         }
         process::kill(self.dormouse.server("moved"));
         self.count("kill")
+    }
+
+    /// Moves the database to the other data directory, if no session of the script is pinned.
+    pub(crate) fn relocate(&mut self, side: &mut Side) -> &'static str {
+        // those of a database that sleeps would wake it
+        let asleep = self.dormouse.state("moved") == "parked";
+        if !asleep && !side.clients.values_mut().all(is_unpinned) {
+            return self.count("move spared");
+        }
+        let dirs = [self.dormouse.data_dir(), self.dormouse.dir().join("disk2")];
+        let shown = self.dormouse.show("moved");
+        let other = dirs
+            .iter()
+            .find(|dir| shown["root"] != dir.to_str().unwrap());
+        let to = other.unwrap().to_str().unwrap();
+        let _ = self.dormouse.json(&["move", "moved", "--to", to]);
+        self.count(if asleep { "move asleep" } else { "move" })
+    }
+
+    /// Kills the primary, whose files are gone then, if no session of the script is pinned and the state of each is known; waits
+    /// until it has a replica again.
+    pub(crate) fn lose(&mut self, side: &mut Side) -> &'static str {
+        if !side.clients.values_mut().all(is_free) {
+            return self.count("loss spared");
+        }
+        let pid = self.dormouse.server("moved");
+        let shown = self.dormouse.show("moved");
+        let root = PathBuf::from(shown["root"].as_str().unwrap());
+        let files = root.join("instances").join(shown["instance"].to_string());
+        let lost = self.dormouse.dir().join("lost");
+        // on the same disk: both directories are
+        std::fs::rename(&files, &lost).unwrap();
+        process::kill(pid);
+        process::until("its server has ended", || {
+            self.dormouse.servers().iter().all(|other| *other != pid)
+        });
+        process::until("its replica serves", || {
+            self.dormouse.show("moved")["instance"] != shown["instance"]
+        });
+        std::fs::remove_dir_all(&lost).unwrap();
+        // until then it does not wait for one, which its clients see
+        self.until_followed();
+        self.count("loss")
+    }
+
+    /// Waits until the database has a replica for which commits wait.
+    fn until_followed(&self) {
+        process::until("it has a replica", || {
+            self.dormouse.show("moved")["followers"][0]["doing"] == "following"
+        });
+        let shown = self.dormouse.show("moved");
+        let root = PathBuf::from(shown["root"].as_str().unwrap());
+        let files = root.join("instances").join(shown["instance"].to_string());
+        let mut server = self.dormouse.platform_in(&files);
+        process::until("commits wait for the replica", || {
+            let waits = server.query("SELECT @@GLOBAL.rpl_semi_sync_master_enabled");
+            waits.value() == "1"
+        });
+        // it is a setting of the database, which its clients see
+        let timeout = "SELECT @@GLOBAL.rpl_semi_sync_master_timeout";
+        let timeout = server.query(timeout).value();
+        let set = format!("SET GLOBAL rpl_semi_sync_master_timeout = {timeout}");
+        self.dormouse.platform("plain").query(&set).ok();
+    }
+
+    /// How many statements the replica has run.
+    pub(crate) fn reads_on_replicas(&self) -> u64 {
+        let pool = self.dormouse.json(&["pool", "moved"]);
+        pool["reads"]["on_replicas"].as_u64().unwrap()
     }
 
     /// Session `o` is an old client, whose results end with EOF packets. Session `x` uses session
@@ -216,12 +306,19 @@ impl World {
 
 /// Whether the session can lose its backend according to Dormouse.
 fn is_free(client: &mut Client) -> bool {
+    shows(client, "state", Some("known")) && is_unpinned(client)
+}
+
+/// Whether the session may move to another server according to Dormouse.
+fn is_unpinned(client: &mut Client) -> bool {
+    shows(client, "pin", None)
+}
+
+fn shows(client: &mut Client, name: &str, value: Option<&str>) -> bool {
     let rows = client.query("SHOW DORMOUSE SESSION").rows();
-    let has = |name: &str, value: Option<&str>| {
-        rows.iter()
-            .any(|row| row[0].as_deref() == Some(name) && row[1].as_deref() == value)
-    };
-    has("state", Some("known")) && has("pin", None)
+    let has =
+        |row: &Vec<Option<String>>| row[0].as_deref() == Some(name) && row[1].as_deref() == value;
+    rows.iter().any(has)
 }
 
 impl Side {

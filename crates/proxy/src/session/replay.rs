@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use dormouse_session::replay::{
-    AFTER, Command as Sent, Control, Entry, LEFT, Spoiled, TransactionLog, control, reads_only,
+    AFTER, Command as Sent, Control, Entry, LEFT, Spoiled, TransactionLog, control, only_sets,
+    reads_only,
 };
 use dormouse_session::steps::Event;
 use dormouse_session::{Effects, SessionState};
@@ -117,11 +118,33 @@ fn rolls_back(state: &SessionState, running: &Running) -> bool {
         && control(incoming.argument(), state.mode()) == Control::RollsBack
 }
 
+/// Whether the interrupted command, if it was no part of a transaction, has changed nothing but its session, which is now as
+/// it was before.
+pub(super) fn changes_only_its_session(state: &mut SessionState, running: &Running) -> bool {
+    let incoming = &running.incoming;
+    let mode = state.mode();
+    match (incoming.command, running.statement) {
+        _ if state.transaction.is_some() || !incoming.is_whole() => false,
+        (Command::InitDb | Command::StmtPrepare | Command::Ping, _) => true,
+        (Command::Query, _) => {
+            let text = incoming.argument();
+            let effects = state.judge(text, true);
+            state.can_read(text) && only_sets(text, effects, mode)
+        }
+        (Command::StmtExecute, Some(id)) => state.statements.get(id).is_some_and(|statement| {
+            let text = statement.text.as_deref().unwrap_or_default();
+            only_sets(text, statement.effects, mode)
+        }),
+        _ => false,
+    }
+}
+
 /// Whether what is lost can be run again, as far as that is known without a server. The reason is for the client.
 pub(super) fn plan(state: &mut SessionState, running: &mut Running) -> Result<(), String> {
     let now = Instant::now().into_std();
     let rolls_back = rolls_back(state, running);
-    let alone = state.transaction.is_none() && only_reads(state, running);
+    let alone = state.transaction.is_none()
+        && (only_reads(state, running) || changes_only_its_session(state, running));
     let planned = running
         .ends()
         .budget
@@ -137,6 +160,15 @@ pub(super) fn plan(state: &mut SessionState, running: &mut Running) -> Result<()
     }
     planned.map_err(|why| why.to_string())
 }
+
+/// The most ids that are generated to come to the one that a command had: there are about as many before it as transactions were
+/// open.
+const MOST_GENERATED: u32 = 100;
+
+/// Before a command that generates an id, and after one that generated another one. A replay has its savepoints under the
+/// clients' names: this is none that a client would take.
+const GENERATING: &str = "SAVEPOINT `dormouse generates`";
+const NOT_GENERATED: &str = "ROLLBACK TO SAVEPOINT `dormouse generates`";
 
 /// Why it was not run again.
 enum Failed {
@@ -164,6 +196,9 @@ pub(super) async fn replay(
 ) -> Event {
     if rolls_back(state, running) {
         state.transaction = None;
+        return Event::Replayed;
+    }
+    if changes_only_its_session(state, running) {
         return Event::Replayed;
     }
     let counters = cx.pool().counters();
@@ -230,7 +265,10 @@ async fn run(
         if let Some(set) = TransactionLog::before(entry, own_time) {
             expect_ok(hold, set.as_bytes()).await?;
         }
-        let end = send(hold, entry).await?;
+        let end = match entry.insert_id {
+            0 => send(hold, entry).await?,
+            id => generate(hold, entry, id).await?,
+        };
         let same = match entry.digest {
             Some(digest) => end.digest == Some(digest),
             None => end.error.is_none(),
@@ -257,6 +295,31 @@ async fn run(
     } else {
         because("it has ended itself")
     }
+}
+
+/// Sends a command again that has generated this id: lets the server generate ids until it is that one, so that no other
+/// session gets it meanwhile; a server that died may have counted less far than its clients were told. Behind it, the command is
+/// given the id: nobody can get that any more.
+async fn generate(hold: &mut Hold, entry: &Entry, id: u64) -> Result<ReplyEnd, Failed> {
+    let last = match hold.ask(b"SELECT LAST_INSERT_ID()").await? {
+        TextOutcome::Rows { rows, .. } => rows.into_iter().flatten().flatten().next(),
+        _ => None,
+    };
+    let last = String::from_utf8(last.unwrap_or_default()).unwrap_or_default();
+    expect_ok(hold, GENERATING.as_bytes()).await?;
+    for _ in 0..MOST_GENERATED {
+        let end = send(hold, entry).await?;
+        if end.error.is_some() || end.last_insert_id == id {
+            return Ok(end);
+        }
+        expect_ok(hold, NOT_GENERATED.as_bytes()).await?;
+        expect_ok(hold, format!("SET last_insert_id = {last}").as_bytes()).await?;
+        if end.last_insert_id > id {
+            break;
+        }
+    }
+    expect_ok(hold, format!("SET insert_id = {id}").as_bytes()).await?;
+    send(hold, entry).await
 }
 
 async fn expect_ok(hold: &mut Hold, statement: &[u8]) -> Result<(), Failed> {

@@ -26,7 +26,7 @@ use super::hold::{Hold, Unready};
 use super::main_loop::Session;
 use super::parameters::{complete_types, lacks_types};
 use super::prepare_again::{prepare_again, prepare_first, prepare_missing};
-use super::replay::{only_reads, plan, replay};
+use super::replay::{changes_only_its_session, only_reads, plan, replay};
 use super::resolve::resolve;
 use super::running::Running;
 use super::waker::woken_by;
@@ -158,7 +158,8 @@ impl Session {
                         pins: hold.take_lost(),
                         may_have_committed: may_have_committed(state, running),
                         marked: running.ends().mark.is_some(),
-                        reads: only_reads(state, running),
+                        reads: only_reads(state, running)
+                            || changes_only_its_session(state, running),
                     }
                 }
                 Step::Plan => Event::Planned(plan(state, running)),

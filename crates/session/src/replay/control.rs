@@ -1,6 +1,6 @@
 //! What a statement does to the transaction in which it runs.
 
-use crate::effects::{commits_alone, may_commit};
+use crate::effects::{Effects, commits_alone, may_commit};
 use crate::lexer::{Lexer, Mode, Token, contains, is_one_statement};
 
 /// What a statement does to the transaction in which it runs.
@@ -64,4 +64,15 @@ pub fn reads_only(text: &[u8], mode: Mode) -> bool {
         && !tokens.is_versioned()
         && !contains(text, "/*!")
         && !contains(text, "/*M!")
+}
+
+/// Whether a text with these effects, outside of a transaction, does nothing but begin one, end none, or change the session, and
+/// does the same once more in the former session.
+#[must_use]
+pub fn only_sets(text: &[u8], effects: Effects, mode: Mode) -> bool {
+    let sets = matches!(
+        effects,
+        Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp
+    );
+    sets || commits_alone(text, mode) || control(text, mode) == Control::RollsBack
 }

@@ -209,18 +209,14 @@ impl TransactionLog {
     }
 
     /// The statement to run before this one is run again: it gives it the time at which it was sent, unless the session
-    /// has a time of its own (`own_time`), and the ids that it generated. `None`: none is needed.
+    /// has a time of its own (`own_time`). `None`: none is needed.
     #[must_use]
     pub fn before(entry: &Entry, own_time: bool) -> Option<String> {
-        let mut sets = Vec::new();
-        if !own_time && !entry.sent.is_zero() {
-            let (seconds, micros) = (entry.sent.as_secs(), entry.sent.subsec_micros());
-            sets.push(format!("timestamp = {seconds}.{micros:06}"));
+        if own_time || entry.sent.is_zero() {
+            return None;
         }
-        if entry.insert_id != 0 {
-            sets.push(format!("insert_id = {}", entry.insert_id));
-        }
-        (!sets.is_empty()).then(|| format!("SET {}", sets.join(", ")))
+        let (seconds, micros) = (entry.sent.as_secs(), entry.sent.subsec_micros());
+        Some(format!("SET timestamp = {seconds}.{micros:06}"))
     }
 }
 
