@@ -31,7 +31,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
     for text in [
         "CREATE DATABASE b",
         "CREATE TABLE b.t (id INT PRIMARY KEY, v VARCHAR(200) NOT NULL)",
-        &format!("INSERT INTO b.t SELECT seq, CONCAT(MD5(seq), MD5(-seq)) FROM seq_1_to_{ROWS}"),
+        &format!("INSERT INTO b.t SELECT seq, CONCAT(MD5(seq), MD5(-seq)) FROM b.seq_1_to_{ROWS}"),
     ] {
         client.query(text).ok();
     }
