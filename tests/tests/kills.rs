@@ -1,6 +1,6 @@
 //! A bank whose server is killed again and again while its clients commit: no commit that was acknowledged is lost, none
 //! that was refused has happened, none has happened twice, and with a log (of a history, or for replicas) the outcome of
-//! each is known.
+//! each is known. The same for changes outside of transactions, from MariaDB 11.5 on.
 //!
 //! `DORMOUSE_COMMIT_KILLS` is the number of kills, `DORMOUSE_COMMIT_LOSSES` that of primaries whose files are lost as well.
 #![allow(
@@ -31,6 +31,10 @@ const EACH: u32 = 1000;
 #[derive(Default)]
 struct Journal {
     told: BTreeMap<u64, Told>,
+    /// How much they added to accounts, as they were told.
+    added: u64,
+    /// How often the reply was that it has committed.
+    committed: u64,
     /// Errors that are no answer to whether a transfer has happened.
     unknown: Vec<String>,
 }
@@ -41,10 +45,20 @@ enum Told {
     RolledBack,
 }
 
+/// What the clients of a bank do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Serves {
+    /// They transfer money in transactions.
+    Transfers,
+    /// They change rows outside of transactions.
+    Changes,
+}
+
 /// What all clients share.
 struct Bank<'a> {
     dormouse: &'a Dormouse,
     who: &'a Created,
+    serves: Serves,
     over: AtomicBool,
     /// Commits that have been sent, and those that were answered.
     sent: AtomicU64,
@@ -60,6 +74,10 @@ impl Bank<'_> {
         let mut n = 0;
         while !self.over.load(Ordering::SeqCst) {
             n += 1;
+            if self.serves == Serves::Changes {
+                self.change(&mut client, &mut dice, &mut journal, number, n);
+                continue;
+            }
             let told = self.transfer(&mut client, &mut dice, number, n, n % 3 == 0);
             match told {
                 Ok(told) => {
@@ -69,6 +87,46 @@ impl Bank<'_> {
             }
         }
         journal
+    }
+
+    /// Two changes, each a transaction of its own.
+    fn change(
+        &self,
+        client: &mut Client,
+        dice: &mut Dice,
+        journal: &mut Journal,
+        number: u32,
+        n: u64,
+    ) {
+        let (to, amount) = (dice.below(u64::from(ACCOUNTS)), dice.below(10) + 1);
+        let entry = format!("INSERT INTO app.ledger (c, n, amount) VALUES ({number}, {n}, 0)");
+        match self.make(client, journal, &entry) {
+            Some(told) => drop(journal.told.insert(n, told)),
+            None => return,
+        }
+        let text = format!("UPDATE app.account SET balance = balance + {amount} WHERE id = {to}");
+        if self.make(client, journal, &text) == Some(Told::Committed) {
+            journal.added += amount;
+        }
+    }
+
+    /// Makes a change; `None`: what became of it is not known, which is noted.
+    fn make(&self, client: &mut Client, journal: &mut Journal, text: &str) -> Option<Told> {
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        let reply = client.query(text);
+        self.answered.fetch_add(1, Ordering::SeqCst);
+        match reply {
+            Reply::Ok(ok) if ok.affected == 1 => Some(Told::Committed),
+            Reply::Err(error) if error.code == 1213 => Some(Told::RolledBack),
+            Reply::Err(error) if error.message.contains("it has committed") => {
+                journal.committed += 1;
+                Some(Told::Committed)
+            }
+            other => {
+                journal.unknown.push(format!("{text}: {other:?}"));
+                None
+            }
+        }
     }
 
     fn transfer(
@@ -136,7 +194,26 @@ const AWAKE: &str =
 fn no_commit_is_lost_or_doubled_or_unknown_while_the_server_is_killed_in_the_middle_of_commits() {
     let scene = Scene::start_archiving_every("1h", false, AWAKE);
     let who = scene.create("shop");
-    let killed = Killed::its_server(kills());
+    let killed = Killed::its_server(kills(), Serves::Transfers);
+    killed.while_a_bank_is_open(&scene.dormouse, &who);
+}
+
+/// Skipped where there is no server from 11.5 on: the log of others does not tell.
+#[test]
+fn no_change_is_lost_or_doubled_or_unknown_while_the_server_is_killed_in_the_middle_of_changes() {
+    let older = std::env::var("DORMOUSE_TEST_MARIADBD").unwrap_or_default();
+    let Ok(newer) = std::env::var("DORMOUSE_TEST_MARIADBD_118") else {
+        println!("skipped: there is no second server");
+        return;
+    };
+    let (mut config, mut arguments) = (AWAKE.to_owned(), vec!["--history", "true"]);
+    if newer != older {
+        config.push_str(&format!("[servers]\n\"11.8\" = \"{newer}\"\n"));
+        arguments.extend(["--version", "11.8"]);
+    }
+    let scene = Scene::start_archiving_every("1h", false, &config);
+    let who = scene.dormouse.create("shop", &arguments);
+    let killed = Killed::its_server(kills(), Serves::Changes);
     killed.while_a_bank_is_open(&scene.dormouse, &who);
 }
 
@@ -145,7 +222,7 @@ fn a_primary_with_a_replica_is_killed_in_the_middle_of_commits_and_goes_on_with_
     let dormouse = Dormouse::start_with(AWAKE);
     let who = dormouse.create("shop", &["--replicas", "1"]);
     until_it_has_a_replica(&dormouse);
-    Killed::its_server(kills()).while_a_bank_is_open(&dormouse, &who);
+    Killed::its_server(kills(), Serves::Transfers).while_a_bank_is_open(&dormouse, &who);
     assert_eq!(failovers(&dormouse), 0, "it starts again on its own files");
 }
 
@@ -174,21 +251,28 @@ fn failovers(dormouse: &Dormouse) -> u64 {
     found.unwrap().parse().unwrap()
 }
 
-/// How often the server is killed, and whether its files are gone then.
+/// How often the server is killed, whether its files are gone then, and what its clients do.
 struct Killed {
     times: u64,
     files_too: bool,
+    serves: Serves,
 }
 
 impl Killed {
-    fn its_server(times: u64) -> Self {
-        let files_too = false;
-        Self { times, files_too }
+    fn its_server(times: u64, serves: Serves) -> Self {
+        Self {
+            times,
+            files_too: false,
+            serves,
+        }
     }
 
     fn with_its_files(times: u64) -> Self {
-        let files_too = true;
-        Self { times, files_too }
+        Self {
+            times,
+            files_too: true,
+            serves: Serves::Transfers,
+        }
     }
 
     /// Kills while clients commit, and compares what they were told with what is there.
@@ -198,6 +282,7 @@ impl Killed {
         let bank = Bank {
             dormouse,
             who,
+            serves: self.serves,
             over: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
@@ -280,10 +365,13 @@ impl Killed {
             }
             assert!(there.keys().all(|n| journal.told.contains_key(n)));
         }
+        let added: u64 = journals.iter().map(|journal| journal.added).sum();
+        let told: u64 = journals.iter().map(|journal| journal.committed).sum();
         let sum = client.query("SELECT SUM(balance) FROM app.account").value();
-        assert_eq!(sum, (ACCOUNTS * EACH).to_string());
+        let expected = u64::from(ACCOUNTS * EACH) + added;
+        assert_eq!(sum, expected.to_string());
         println!(
-            "{} kills{} of {}: {committed} commits, {refused} refused; found committed {}, not committed {}, \
+            "{} kills{} of {}, {:?}: {committed} commits ({told} told by an error), {refused} refused; found committed {}, not committed {}, \
              unresolved {}; run again {}, not run again {}",
             self.times,
             if self.files_too {
@@ -294,6 +382,7 @@ impl Killed {
             client
                 .query("SELECT VERSION() FROM app.account LIMIT 1")
                 .value(),
+            self.serves,
             counter(client, "commits_found_committed"),
             counter(client, "commits_found_rolled_back"),
             counter(client, "commits_unresolved"),

@@ -34,6 +34,8 @@ pub(crate) enum Body {
     Gtid {
         gtid: Gtid,
         flags: u8,
+        /// `pseudo_thread_id` of the connection that wrote the group: servers tell it from 11.5 on.
+        connection: Option<u32>,
     },
     Query {
         schema: String,
@@ -168,7 +170,11 @@ fn body_of(header: &Header, mut body: Reader<'_>) -> Result<Body, Wrong> {
                 server: header.server,
                 sequence,
             };
-            Body::Gtid { gtid, flags }
+            Body::Gtid {
+                gtid,
+                flags,
+                connection: connection(body, flags)?,
+            }
         }
         164 => {
             if body.u8()? != 1 {
@@ -182,6 +188,35 @@ fn body_of(header: &Header, mut body: Reader<'_>) -> Result<Body, Wrong> {
         }
         _ => Body::Other,
     })
+}
+
+/// What follows the flags of a GTID event (`sql/log_event.cc`, `Gtid_log_event`), of which a part is missing if a flag is; at
+/// the end zeros, up to a length of 19.
+fn connection(mut body: Reader<'_>, flags: u8) -> Result<Option<u32>, Wrong> {
+    const COMMIT_ID: u8 = 2;
+    const XA: u8 = 64 | 128;
+    const ENGINES: u8 = 1;
+    const ALTERED: u8 = 4 | 8;
+    const CONNECTION: u8 = 16;
+    if flags & COMMIT_ID != 0 {
+        body.u64()?;
+    }
+    if flags & XA != 0 {
+        let _format = body.u32()?;
+        let (gtrid, bqual) = (body.u8()?, body.u8()?);
+        body.take(usize::from(gtrid) + usize::from(bqual))?;
+    }
+    if body.0.is_empty() {
+        return Ok(None);
+    }
+    let more = body.u8()?;
+    if more & ENGINES != 0 {
+        body.u8()?;
+    }
+    if more & ALTERED != 0 {
+        body.u64()?;
+    }
+    (more & CONNECTION != 0).then(|| body.u32()).transpose()
 }
 
 fn query(mut body: Reader<'_>, compressed: bool) -> Result<Body, Wrong> {
@@ -211,3 +246,6 @@ fn table(mut body: Reader<'_>) -> Result<Body, Wrong> {
     let name = body.text(length.into())?;
     Ok(Body::Table(Table { schema, name }))
 }
+
+#[cfg(test)]
+mod tests;

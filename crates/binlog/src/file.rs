@@ -63,8 +63,13 @@ pub fn read(
         };
         let (header, body, end) = seen;
         match body {
-            Body::Gtid { gtid, flags } => {
-                growing = Some(Growing::new(name, at, &header, gtid, flags));
+            Body::Gtid {
+                gtid,
+                flags,
+                connection,
+            } => {
+                let new = Growing::new(name, at, &header, gtid, flags);
+                growing = Some(new.of_connection(connection));
             }
             Body::Encryption { version, nonce } => {
                 let new = Cipher::new(keys, version, nonce);

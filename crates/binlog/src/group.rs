@@ -132,6 +132,11 @@ pub struct Group {
     pub is_cut: bool,
     /// The text of its last `SAVEPOINT` statement.
     pub savepoint: Option<String>,
+    /// `CONNECTION_ID()` of the connection that wrote it; `None`: servers before 11.5 do not tell.
+    pub connection: Option<u32>,
+    /// Whether it ends with the id of a transaction of the engine (XID): a server that starts again commits that if, and only
+    /// if, its log has the group.
+    pub has_xid: bool,
     /// Whether it ends with a rollback: what it changed in tables without transactions is all that it has changed.
     pub is_rolled_back: bool,
 }
@@ -166,6 +171,8 @@ impl Growing {
             texts: Vec::new(),
             is_cut: false,
             savepoint: None,
+            connection: None,
+            has_xid: false,
             is_rolled_back: false,
         };
         Self {
@@ -173,6 +180,12 @@ impl Growing {
             size: 0,
             standalone: flags & STANDALONE != 0,
         }
+    }
+
+    /// The same, by this connection.
+    pub(crate) fn of_connection(mut self, connection: Option<u32>) -> Self {
+        self.group.connection = connection;
+        self
     }
 
     /// Adds an event; returns whether it was the last one.
@@ -205,7 +218,11 @@ impl Growing {
                 }
                 false
             }
-            Body::Xid | Body::XaPrepare => true,
+            Body::Xid => {
+                self.group.has_xid = true;
+                true
+            }
+            Body::XaPrepare => true,
             _ => false,
         }
     }

@@ -7,6 +7,7 @@
 //!   killed or is still writing, ends at its last whole group.
 //! - [`Stop`] and [`Cutter`] find the position up to which a log is to be applied.
 //! - [`Search`] finds groups by their text.
+//! - [`LastGroups`] tells whether a connection has written a group behind a [`Position`].
 //! - Files of an encrypted server are read with its keys ([`Keys`]).
 //!
 //! Invariants:
@@ -24,7 +25,9 @@ mod event;
 mod file;
 pub mod follow;
 mod group;
+mod last_groups;
 mod place;
+mod position;
 mod reader;
 mod search;
 
@@ -34,7 +37,9 @@ pub use cut::{Cutter, Stop};
 pub use error::{Fault, Wrong};
 pub use file::{End, read};
 pub use group::{Group, Gtid, Kind, NoGtid, Table};
+pub use last_groups::{LastGroups, Written};
 pub use place::{Name, Place};
+pub use position::{NoPosition, Position};
 pub use search::Search;
 
 #[cfg(test)]

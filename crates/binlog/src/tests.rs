@@ -177,6 +177,18 @@ fn names_are_in_order_of_their_numbers() {
 }
 
 #[test]
+fn a_group_has_its_connection_from_11_5_on_and_how_it_ends() {
+    for (bytes, connection) in [(KILLED, None), (NEWER, Some(5))] {
+        let (groups, _) = groups(bytes).unwrap();
+        assert!(groups.iter().all(|group| group.connection == connection));
+        for group in &groups {
+            let transaction = group.kind == Kind::Transaction && !group.is_rolled_back;
+            assert_eq!(group.has_xid, transaction, "{group:?}");
+        }
+    }
+}
+
+#[test]
 fn a_gtid_reads_as_it_is_written() {
     let gtid: Gtid = "0-7-42".parse().unwrap();
     assert_eq!(gtid.to_string(), "0-7-42");
@@ -282,6 +294,8 @@ fn log(commits: &[Commit], times: &[(i64, i64)]) -> (Vec<Group>, Anchors) {
         texts: Vec::new(),
         is_cut: false,
         savepoint: None,
+        connection: None,
+        has_xid: true,
         is_rolled_back: false,
     };
     let groups = (0..).zip(commits).map(group).collect();

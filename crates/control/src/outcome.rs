@@ -1,8 +1,11 @@
 //! After the end of a server: what of its last statements has happened, and what can be run again.
 //!
-//! What became of transactions whose commits were interrupted is asked of the binary log. A commit is preceded by a savepoint with the name of its [`Marker`], which stands in the transaction's group of the
-//! log if the transaction has committed. Without a group, or with one that ends with a rollback, it has not, since a server
-//! that starts again commits exactly those prepared transactions that are in its log (`sync_binlog = 1`).
+//! What became of transactions whose commits were interrupted is asked of the binary log. A commit is preceded by a savepoint
+//! with the name of its [`Marker`](dormouse_types::Marker), which stands in the transaction's group of the log if the
+//! transaction has committed. A statement that is a transaction of its own is found by its connection's id, behind the place
+//! where the log ended when it was sent ([`Trace`]). Without a group, or with one that ends with a rollback, it has not
+//! committed, since a server that starts again commits exactly those prepared transactions that are in its log
+//! (`sync_binlog = 1`).
 //!
 //! The log is that of the server that runs now. After a crash it is the same instance's; after a failover the new primary
 //! has the groups that it received, and those that it did not receive are lost.
@@ -14,7 +17,7 @@ use std::time::Duration;
 
 use dormouse_binlog::{Keys, Name};
 use dormouse_driver::Log;
-use dormouse_types::{DatabaseName, InstanceId, Marker, RunAgain};
+use dormouse_types::{DatabaseName, InstanceId, RunAgain, Trace};
 
 use crate::backups::vault::blocking;
 use crate::database::Database;
@@ -26,7 +29,7 @@ use crate::instance::rekeying::with_keys;
 use crate::time::within;
 use reading::Reading;
 
-/// Whether the transaction with this marker has committed. `instance` and `generation`: the server that runs now, and has
+/// Whether the transaction with this trace has committed. `instance` and `generation`: the server that runs now, and has
 /// started after the end of the one that the commit was sent to; `sent`: when that was, since 1970.
 ///
 /// # Errors
@@ -35,7 +38,7 @@ pub(crate) async fn committed(
     context: &Context,
     name: &DatabaseName,
     (instance, generation): (InstanceId, u64),
-    marker: Marker,
+    trace: Trace,
     sent: Duration,
 ) -> Result<bool, Error> {
     let slot = context.outcomes.slot(instance, generation);
@@ -44,7 +47,7 @@ pub(crate) async fn committed(
         *slot = Some(begin(context, name, instance).await?);
     }
     blocking(move || match &mut *slot {
-        Some(reading) => reading.finds(marker, sent),
+        Some(reading) => reading.finds(&trace, sent),
         None => Ok(false),
     })
     .await

@@ -9,7 +9,7 @@ use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_policy::{SettingsPatch, Spec};
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{
-    Account, DatabaseName, Ended, InstanceId, Marker, PoolStatus, RunAgain, SessionStatus, State,
+    Account, DatabaseName, Ended, InstanceId, PoolStatus, RunAgain, SessionStatus, State, Trace,
     Usage, Variables, WokenBy,
 };
 use tokio::sync::broadcast;
@@ -668,8 +668,8 @@ impl Plane {
         }
     }
 
-    /// Whether a transaction with this marker has committed on the database's former server, as the log of the present one
-    /// tells, which is that of this instance and generation. `sent`: when its commit was sent, since 1970.
+    /// Whether a transaction with this trace has committed on the database's former server, as the log of the present one
+    /// tells, which is that of this instance and generation. `sent`: when it was sent, since 1970.
     ///
     /// # Errors
     /// That cannot be known: there is no log, it cannot be read, or it does not reach back so far.
@@ -677,10 +677,10 @@ impl Plane {
         &self,
         name: &DatabaseName,
         server: (InstanceId, u64),
-        marker: Marker,
+        trace: Trace,
         sent: Duration,
     ) -> Result<bool, Error> {
-        outcome::committed(&self.context, name, server, marker, sent).await
+        outcome::committed(&self.context, name, server, trace, sent).await
     }
 
     /// What keeps statements, which the end of its former server has interrupted, from being run again on the present one.

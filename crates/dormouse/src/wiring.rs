@@ -21,7 +21,7 @@ use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
 use dormouse_tenant::{Caller, Outcome as Managed, Statement};
 use dormouse_types::{
     Access, Account, Activity, Carried, CertificateNames, DatabaseName, Delay, Ended, InstanceId,
-    Marker, OnDemand, PoolStatus, Reads, Replica, RunAgain, SessionStatus, Target, UserOnDemand,
+    OnDemand, PoolStatus, Reads, Replica, RunAgain, SessionStatus, Target, Trace, UserOnDemand,
     Variables, Veto, WokenBy,
 };
 
@@ -350,12 +350,12 @@ impl dormouse_proxy::ControlPath for Control {
         &self,
         database: &DatabaseName,
         target: &Target,
-        marker: Marker,
+        trace: Trace,
         sent: Duration,
     ) -> Result<bool, ControlError> {
         let plane = self.plane()?;
         let server = (target.instance, target.generation);
-        let asked = plane.committed(database, server, marker, sent).await;
+        let asked = plane.committed(database, server, trace, sent).await;
         asked.map_err(|error| ControlError(error.to_string()))
     }
 

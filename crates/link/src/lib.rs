@@ -132,6 +132,13 @@ impl Link {
         self.socket().is_unix() && error.kind() == io::ErrorKind::ConnectionReset
     }
 
+    /// Whether what the server had sent when it ended can be read in any case: then a reply that does not come was not
+    /// sent. So it is on a Unix socket; a TCP reset, or what stands between, may take bytes with it.
+    #[must_use]
+    pub fn loses_nothing(&self) -> bool {
+        self.socket().is_unix()
+    }
+
     /// Checks that the connection is open and has nothing to read. One system call if so.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ mod states;
 pub(crate) use alive::is_alive;
 pub(crate) use error::BackendError;
 pub(crate) use login::Connection;
-pub(crate) use residue::ChangeCounts;
+pub(crate) use residue::{ChangeCounts, Logs};
 pub(crate) use restore::{ConnectionId, Schema};
 pub(crate) use states::{Backend, Listening, Reply, Speaking};
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use dormouse_link::ClientCertificate;
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{
-    Account, CertificateNames, DatabaseName, Ended, InstanceId, Marker, OnDemand, RunAgain, Target,
+    Account, CertificateNames, DatabaseName, Ended, InstanceId, OnDemand, RunAgain, Target, Trace,
     UserOnDemand, Variables, WokenBy,
 };
 
@@ -122,14 +122,14 @@ pub trait ControlPath: Send + Sync + 'static {
         what: Ended,
     );
 
-    /// Whether a transaction with this marker has committed on the database's former server: asked of the log of the
-    /// present one, `target`. `sent`: when its commit was sent, since 1970. An error: that cannot be known; the text is for
+    /// Whether a transaction with this trace has committed on the database's former server: asked of the log of the
+    /// present one, `target`. `sent`: when it was sent, since 1970. An error: that cannot be known; the text is for
     /// the client.
     async fn committed(
         &self,
         database: &DatabaseName,
         target: &Target,
-        marker: Marker,
+        trace: Trace,
         sent: Duration,
     ) -> Result<bool, ControlError>;
 

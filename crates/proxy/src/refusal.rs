@@ -467,22 +467,32 @@ pub(crate) fn outcome_unknown() -> ErrPacket {
     )
 }
 
-/// The server ended while a statement committed a transaction, and its log does not tell whether it has.
+/// The server ended while a statement ran that is known to have changed nothing, and that could not be run again.
+pub(crate) fn undone(reason: &str) -> ErrPacket {
+    ErrPacket::new(
+        1213,
+        "40001",
+        format!(
+            "the database's server was restarted while this statement ran, which has changed nothing; \
+             try restarting transaction (Dormouse could not run it again: {reason})"
+        ),
+    )
+}
+
+/// The server ended while a statement committed, and its log does not tell whether it has.
 pub(crate) fn unresolved(reason: &str) -> ErrPacket {
     ErrPacket::new(
         1053,
         "08007",
         format!(
-            "the database's server ended while this statement committed the transaction; whether it took effect is not \
-             known: {reason}"
+            "the database's server ended while this statement ran; whether it took effect is not known: {reason}"
         ),
     )
 }
 
-/// The server ended while a statement committed a transaction, which it has; `pins` is lost with it.
+/// The server ended while a statement committed, which it has; `pins` is lost with it.
 pub(crate) fn committed(pins: &[dormouse_session::Pin]) -> ErrPacket {
-    const TEXT: &str = "the database's server ended while this statement committed the transaction; it has committed, do \
-                        not run it again";
+    const TEXT: &str = "the database's server ended while this statement ran; it has committed, do not run it again";
     if pins.is_empty() {
         return ErrPacket::new(1053, "HY000", format!("{TEXT} (its reply is lost)"));
     }

@@ -19,7 +19,7 @@
 mod control;
 mod log;
 
-pub use control::{Control, control, only_sets, reads_only};
+pub use control::{Control, changes_rows, control, only_sets, reads_only};
 pub use log::{
     AFTER, ATTEMPTS, Budget, Command, Entry, LEFT, MOST_BYTES, SERVERS, Spoiled, TransactionLog,
 };

@@ -14,7 +14,8 @@
 //! - a command is sent only while the caller holds a pass and its restriction has been checked since
 //!   the pass was given;
 //! - a command is sent again only if its server is known not to have read it, and at most [`TRIES`]
-//!   times to one server; or, once, if it is known to have committed and does nothing else;
+//!   times to one server; or, once, if it is known to have committed and does nothing else; or if it is known to have
+//!   changed nothing;
 //! - an event that does not belong to the last step ends the session: nothing is sent.
 //!
 //! ```
@@ -37,7 +38,7 @@ use std::time::{Duration, Instant};
 
 use crate::pin::Pin;
 
-pub use step::{Event, Outcome, Step, Why};
+pub use step::{Again, Event, Logged, Outcome, Step, Why};
 
 /// How often a command is sent to one server that closes its connections without having read it.
 pub const TRIES: u8 = 3;
@@ -45,25 +46,6 @@ pub const TRIES: u8 = 3;
 /// State that was lost with a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Lost(Vec<Pin>);
-
-/// What is to be run again on the next server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Again {
-    /// The transaction, and then the command.
-    Transaction,
-    /// The command alone, which only reads.
-    Read,
-}
-
-impl Again {
-    /// What the client is told if it cannot be, for this reason.
-    fn failed(self, reason: String) -> Why {
-        match self {
-            Self::Transaction => Why::TransactionLost(reason),
-            Self::Read => Why::OutcomeUnknown,
-        }
-    }
-}
 
 /// The step whose event is awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +61,8 @@ enum Awaiting {
     StatementEnded,
     Planned,
     Replayed,
-    /// What became of the transaction, with the state that was lost.
-    Resolved(Box<Lost>),
+    /// What became of what the log tells of, with the state that was lost.
+    Resolved(Logged, Box<Lost>),
     /// The backend is being dropped; then this step follows.
     BackendDropped(Box<Step>),
     Interrupted,
@@ -145,8 +127,7 @@ impl Steps {
             | (Awaiting::Pass, Event::NotPassed(error))
             | (Awaiting::Ready, Event::Refused(error))
             | (Awaiting::Completed, Event::NotCompleted(error)) => Step::refuse(error),
-            (Awaiting::Ready, Event::Ready) if self.again.is_some() => Step::Replay,
-            (Awaiting::Ready, Event::Ready) => Step::Complete,
+            (Awaiting::Ready, Event::Ready) => self.again.map_or(Step::Complete, Step::Replay),
             (Awaiting::Replayed, Event::Replayed) => {
                 self.again = None;
                 Step::Complete
@@ -156,7 +137,9 @@ impl Steps {
                 self.lose(Step::Refuse(why))
             }
             // the next server may have ended as well
-            (Awaiting::Replayed, Event::BackendBroke) => Step::Plan,
+            (Awaiting::Replayed, Event::BackendBroke) => {
+                Step::Plan(self.again.unwrap_or(Again::Transaction))
+            }
             (Awaiting::Planned, Event::Planned(Ok(()))) => Step::Begin,
             (Awaiting::Planned, Event::Planned(Err(reason))) => {
                 Step::Refuse(self.again_failed(reason))
@@ -193,10 +176,12 @@ impl Steps {
             (
                 Awaiting::Interrupted,
                 Event::Interrupted {
-                    pins, marked: true, ..
+                    pins,
+                    logged: logged @ (Logged::Commit | Logged::Change),
+                    ..
                 },
             ) => {
-                self.awaiting = Awaiting::Resolved(Box::new(Lost(pins)));
+                self.awaiting = Awaiting::Resolved(logged, Box::new(Lost(pins)));
                 Step::Resolve
             }
             (
@@ -204,7 +189,7 @@ impl Steps {
                 Event::Interrupted {
                     pins,
                     may_have_committed,
-                    marked: false,
+                    logged: Logged::Nothing,
                     reads,
                 },
             ) => match (pins.as_slice(), may_have_committed) {
@@ -212,7 +197,12 @@ impl Steps {
                 ([], _) if reads => self.plan(Again::Read),
                 (pins, unclear) => interrupted(pins, unclear.then_some(Why::OutcomeUnknown)),
             },
-            (Awaiting::Resolved(pins), Event::Resolved(outcome)) => self.resolved(pins.0, outcome),
+            (Awaiting::Resolved(Logged::Change, pins), Event::Resolved(outcome)) => {
+                self.change_resolved(pins.0, outcome)
+            }
+            (Awaiting::Resolved(_, pins), Event::Resolved(outcome)) => {
+                self.resolved(pins.0, outcome)
+            }
             _ => Step::end(None),
         };
         let step = match (self.committed, self.again) {
@@ -245,10 +235,23 @@ impl Steps {
         }
     }
 
+    /// It is known what became of a command that changes rows outside of a transaction, or that it cannot be known. One that
+    /// has committed is not run again: its reply is lost.
+    fn change_resolved(&mut self, pins: Vec<Pin>, outcome: Outcome) -> Step {
+        match outcome {
+            Outcome::Committed if pins.is_empty() => Step::Refuse(Why::Committed(pins)),
+            Outcome::Committed => Step::end(Some(Why::Committed(pins))),
+            Outcome::RolledBack if pins.is_empty() => self.plan(Again::Change),
+            // it is as if the server had ended before
+            Outcome::RolledBack => Step::end(Some(Why::StateLost(pins))),
+            Outcome::Unknown(reason) => interrupted(&pins, Some(Why::Unresolved(reason))),
+        }
+    }
+
     /// Runs what is lost again, if that can be done.
     fn plan(&mut self, again: Again) -> Step {
         self.again = Some(again);
-        Step::Plan
+        Step::Plan(again)
     }
 
     /// What the client is told, because what is lost cannot be run again.
@@ -317,8 +320,8 @@ fn awaiting_after(step: &Step) -> Awaiting {
         Step::Send => Awaiting::Sent,
         Step::EndStatement => Awaiting::StatementEnded,
         Step::Interrupt => Awaiting::Interrupted,
-        Step::Plan => Awaiting::Planned,
-        Step::Replay => Awaiting::Replayed,
+        Step::Plan(_) => Awaiting::Planned,
+        Step::Replay(_) => Awaiting::Replayed,
         Step::Resolve
         | Step::LoseBackend
         | Step::Done

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -16,7 +16,10 @@ use dormouse_testkit::{Dormouse, process};
 pub(crate) enum When {
     /// Before it gets the command.
     Before,
-    /// After it has replied, and before Dormouse gets the reply.
+    /// After it has replied to what was sent in front of the command, which it does not get.
+    #[allow(dead_code, reason = "not all tests do")]
+    Between,
+    /// After it has replied, and before Dormouse gets the reply to the last of what was sent at once.
     After,
 }
 
@@ -33,6 +36,28 @@ impl Between {
         text: &'static str,
         when: When,
     ) -> Self {
+        Self::aim(dormouse, database, text, when, None)
+    }
+
+    /// The same, and its files are moved to a place where nobody looks for them.
+    #[allow(dead_code, reason = "not all tests lose files")]
+    pub(crate) fn lose_at(
+        dormouse: &Dormouse,
+        database: &str,
+        text: &'static str,
+        when: When,
+    ) -> Self {
+        let away = dormouse.data_dir().join("lost");
+        Self::aim(dormouse, database, text, when, Some(away))
+    }
+
+    fn aim(
+        dormouse: &Dormouse,
+        database: &str,
+        text: &'static str,
+        when: When,
+        away: Option<PathBuf>,
+    ) -> Self {
         // closes the connections there are
         let _ = dormouse.json(&["park", database]);
         let _ = dormouse.json(&["wake", database]);
@@ -47,6 +72,7 @@ impl Between {
             text,
             when,
             fired: Arc::clone(&fired),
+            away: away.map(|to| (dormouse.instance(database), to)),
         });
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -68,6 +94,8 @@ struct Aim {
     text: &'static str,
     when: When,
     fired: Arc<AtomicBool>,
+    /// Where its files are, and where they go.
+    away: Option<(PathBuf, PathBuf)>,
 }
 
 impl Aim {
@@ -81,21 +109,32 @@ impl Aim {
         };
         let (replies, replied) = mpsc::channel();
         let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        let fired = Arc::clone(&self.fired);
-        thread::spawn(move || pass_back(back, &fired, &replies));
+        let keeps = Arc::new(AtomicBool::new(false));
+        let kept = Arc::clone(&keeps);
+        thread::spawn(move || pass_back(back, &kept, &replies));
         let mut room = vec![0; 1 << 16];
         while let Ok(n @ 1..) = client.read(&mut room) {
             let commands = &room[..n];
             let found = commands.windows(self.text.len());
             let aimed = { found }.any(|part| part == self.text.as_bytes());
             if aimed && !self.fired.swap(true, Ordering::SeqCst) {
-                if self.when == When::After {
-                    server.write_all(commands).unwrap();
-                    // each is answered by one packet
-                    let mut missing = packets(commands);
-                    while missing > 0 {
-                        missing -= replied.recv().unwrap();
-                    }
+                keeps.store(true, Ordering::SeqCst);
+                let (passed, answered) = match self.when {
+                    When::Before => (0, 0),
+                    When::Between => (1, 1),
+                    When::After => (packets(commands).len(), packets(commands).len() - 1),
+                };
+                let sent: Vec<u8> = packets(commands)[..passed].concat();
+                server.write_all(&sent).unwrap();
+                // each is answered by one packet
+                let mut came: Vec<Vec<u8>> = Vec::new();
+                while came.len() < passed {
+                    came.extend(replied.recv().unwrap());
+                }
+                let mut client = client.try_clone().unwrap();
+                client.write_all(&came[..answered].concat()).unwrap();
+                if let Some((from, to)) = &self.away {
+                    fs::rename(from, to).unwrap();
                 }
                 process::kill(self.pid);
                 let _ = client.shutdown(Shutdown::Both);
@@ -109,15 +148,15 @@ impl Aim {
     }
 }
 
-/// Passes what the server sends on to Dormouse, until the command has come; from then on counts its packets.
+/// Passes what the server sends on to Dormouse, until the command has come; from then on keeps its packets.
 fn pass_back(
     (mut server, mut client): (UnixStream, UnixStream),
-    fired: &AtomicBool,
-    replies: &Sender<usize>,
+    keeps: &AtomicBool,
+    replies: &Sender<Vec<Vec<u8>>>,
 ) {
     let mut room = vec![0; 1 << 16];
     while let Ok(n @ 1..) = server.read(&mut room) {
-        if fired.load(Ordering::SeqCst) {
+        if keeps.load(Ordering::SeqCst) {
             let _ = replies.send(packets(&room[..n]));
         } else if client.write_all(&room[..n]).is_err() {
             break;
@@ -126,13 +165,14 @@ fn pass_back(
     let _ = client.shutdown(Shutdown::Both);
 }
 
-/// The number of packets in bytes that end with one.
-fn packets(mut bytes: &[u8]) -> usize {
-    let mut count = 0;
-    while let [a, b, c, _, rest @ ..] = bytes {
-        bytes = &rest[u32::from_le_bytes([*a, *b, *c, 0]) as usize..];
-        count += 1;
+/// The packets in bytes that end with one.
+fn packets(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    while let [a, b, c, _, ..] = bytes {
+        let length = 4 + u32::from_le_bytes([*a, *b, *c, 0]) as usize;
+        all.push(bytes[..length].to_vec());
+        bytes = &bytes[length..];
     }
     assert!(bytes.is_empty(), "half a packet");
-    count
+    all
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use dormouse_binlog::{Keys, Name};
-use dormouse_types::{InstanceId, Marker};
+use dormouse_binlog::{Keys, LastGroups, Name, Position, Written};
+use dormouse_types::{InstanceId, Marker, Trace};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::error::Error;
@@ -51,6 +51,7 @@ pub(crate) struct Reading {
     /// The oldest file that was read, and when it was begun.
     oldest: Option<(Name, u32)>,
     found: HashSet<Marker>,
+    last: LastGroups,
 }
 
 impl Drop for Reading {
@@ -71,6 +72,7 @@ impl Reading {
             keys: Keys::none(),
             oldest: None,
             found: HashSet::new(),
+            last: LastGroups::default(),
         }
     }
 
@@ -85,11 +87,24 @@ impl Reading {
         self.keys = keys;
     }
 
-    /// Whether the log has the marker of a commit that was sent at this time. Reads backwards, as far as needed. Blocks.
+    /// Whether the log has this trace of what was sent at this time. Reads backwards, as far as needed. Blocks.
     ///
     /// # Errors
-    /// A file cannot be read, or the log does not reach back to that time.
-    pub(crate) fn finds(&mut self, marker: Marker, sent: Duration) -> Result<bool, Error> {
+    /// A file cannot be read, the log does not reach back to that time, or does not tell.
+    pub(crate) fn finds(&mut self, trace: &Trace, sent: Duration) -> Result<bool, Error> {
+        match trace {
+            Trace::Marked(marker) => self.finds_marker(*marker, sent),
+            Trace::Behind {
+                connection,
+                position,
+            } => {
+                let position = position.as_deref().and_then(|text| text.parse().ok());
+                self.finds_behind(*connection, position.as_ref(), sent)
+            }
+        }
+    }
+
+    fn finds_marker(&mut self, marker: Marker, sent: Duration) -> Result<bool, Error> {
         loop {
             if self.found.contains(&marker) {
                 return Ok(true);
@@ -97,19 +112,46 @@ impl Reading {
             if self.reaches_back(sent.as_secs()) {
                 return Ok(false);
             }
-            let Some((name, began)) = self.unread.pop() else {
-                let reason = "the server's binary log does not reach back to it".to_owned();
-                return Err(Error::Invalid(reason));
-            };
-            let path = self.dir.join(name.to_string());
-            let found = &mut self.found;
-            read(&name, &path, &self.keys, |group| {
-                let marker = group.savepoint.as_deref().and_then(Marker::of_savepoint);
-                found.extend(marker.filter(|_| !group.is_rolled_back));
-                ControlFlow::Continue(())
-            })?;
-            self.oldest = Some((name, began));
+            self.read_another()?;
         }
+    }
+
+    fn finds_behind(
+        &mut self,
+        connection: u32,
+        position: Option<&Position>,
+        sent: Duration,
+    ) -> Result<bool, Error> {
+        while !self.reaches_back(sent.as_secs()) {
+            self.read_another()?;
+        }
+        match self.last.written(connection, position) {
+            Written::Committed => Ok(true),
+            Written::Nothing => Ok(false),
+            Written::Unclear => Err(Error::Invalid(
+                "the server's binary log does not tell it apart from others".to_owned(),
+            )),
+        }
+    }
+
+    /// Reads the newest file that was not read.
+    fn read_another(&mut self) -> Result<(), Error> {
+        let Some((name, began)) = self.unread.pop() else {
+            let reason = "the server's binary log does not reach back to it".to_owned();
+            return Err(Error::Invalid(reason));
+        };
+        let path = self.dir.join(name.to_string());
+        let found = &mut self.found;
+        let mut last = LastGroups::default();
+        read(&name, &path, &self.keys, |group| {
+            last.note(&group);
+            let marker = group.savepoint.as_deref().and_then(Marker::of_savepoint);
+            found.extend(marker.filter(|_| !group.is_rolled_back));
+            ControlFlow::Continue(())
+        })?;
+        self.last.add_earlier(last);
+        self.oldest = Some((name, began));
+        Ok(())
     }
 
     /// Whether what was read has all that was written since this second.

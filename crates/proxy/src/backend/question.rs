@@ -181,7 +181,7 @@ impl Listening {
 
 impl Reply {
     /// The error packet, if the reply is one.
-    pub(super) fn error(&self) -> Result<Option<ErrPacket>, Malformed> {
+    pub(crate) fn error(&self) -> Result<Option<ErrPacket>, Malformed> {
         let payload = self.bytes.get(HEADER..).unwrap_or_default();
         let failed = self.end.error.is_some();
         failed.then(|| ErrPacket::parse(payload)).transpose()

@@ -27,8 +27,8 @@ pub(crate) struct Residue {
     pub(crate) patient: bool,
     /// The role it had after its login; outer `None`: not asked yet.
     pub(super) role: Option<Option<Vec<u8>>>,
-    /// Whether its server has a binary log that tells which transactions have committed, as its login was told.
-    pub(crate) logs: bool,
+    /// What its server's binary log tells, as its login was told.
+    pub(crate) logs: Logs,
     /// Whether it has entered the schema of the session to whose state it was brought.
     pub(crate) entered: bool,
     /// Statements that could not be prepared with `PREPARE` when it was brought to a session's state, and
@@ -45,6 +45,31 @@ pub(crate) struct Residue {
     pub(super) globals: u64,
     /// The [count](crate::pool::place::Place::rights) of changes of privileges at its login.
     pub(crate) rights: u64,
+}
+
+/// What the binary log of a server tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Logs {
+    /// Nothing: there is none, or it may lack what has committed.
+    Nothing,
+    /// Which transactions have committed.
+    Transactions,
+    /// Also by which connections: from 11.5 on.
+    Connections,
+}
+
+impl Logs {
+    /// Reads the answer to [`Logs::QUESTION`].
+    pub(super) fn of(answer: Option<&[u8]>) -> Self {
+        match answer {
+            Some(b"1") => Self::Transactions,
+            Some(b"2") => Self::Connections,
+            _ => Self::Nothing,
+        }
+    }
+
+    /// What asks for it.
+    pub(super) const QUESTION: &str = "(@@log_bin AND @@sync_binlog = 1) /*M!110500 * 2 */";
 }
 
 impl Residue {
@@ -64,7 +89,7 @@ impl Residue {
             multi_statements: None,
             patient: false,
             role: None,
-            logs: false,
+            logs: Logs::Nothing,
             entered: false,
             missing: Vec::new(),
             expired: false,

@@ -11,6 +11,7 @@ use dormouse_wire::status::Status;
 use dormouse_wire::text::TextOutcome;
 
 use super::error::{BackendError, PATIENCE};
+use super::residue::Logs;
 use super::states::Backend;
 use crate::control_path::ControlPath;
 
@@ -69,8 +70,11 @@ impl RestoreStep {
             Self::SetOption(on) => (Command::SetOption, u16::from(!on).to_le_bytes().to_vec()),
             Self::AskRole => (
                 Command::Query,
-                b"SELECT CONVERT(CURRENT_ROLE() USING utf8mb4), @@log_bin AND @@sync_binlog = 1 LIMIT 1"
-                    .to_vec(),
+                format!(
+                    "SELECT CONVERT(CURRENT_ROLE() USING utf8mb4), {} LIMIT 1",
+                    Logs::QUESTION
+                )
+                .into_bytes(),
             ),
         }
     }
@@ -275,7 +279,7 @@ impl Backend {
                 (RestoreStep::AskRole, TextOutcome::Rows { rows, .. }) => {
                     let mut row = rows.into_iter().next().unwrap_or_default().into_iter();
                     backend.residue.role = Some(row.next().flatten());
-                    backend.residue.logs = row.next().flatten().is_some_and(|on| *on == *b"1");
+                    backend.residue.logs = Logs::of(row.next().flatten().as_deref());
                 }
                 (RestoreStep::Try(_), TextOutcome::Err(_)) => {}
                 (RestoreStep::Use(_), TextOutcome::Ok(_)) => backend.residue.entered = true,

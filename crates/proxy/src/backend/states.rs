@@ -247,6 +247,19 @@ impl Listening {
         self.backend.link.proves_unread(error)
     }
 
+    /// Whether this error, instead of a reply, proves that the server had not begun with the command behind: it sends
+    /// each reply before it reads on.
+    pub(crate) fn proves_unanswered(&self, error: &BackendError) -> bool {
+        let ended = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+            )
+        };
+        self.backend.link.loses_nothing()
+            && matches!(error, BackendError::Gone(error) if ended(error))
+    }
+
     /// Waits for bytes of the reply; an empty chunk means that the server has closed.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
         if !self.early.is_empty() {

@@ -20,7 +20,7 @@ use super::parameters::address;
 use super::resolve::mark_of;
 use super::running::{Edit, Running};
 use crate::backend::{Backend, BackendError};
-use crate::client::{Client, Incoming, Over};
+use crate::client::{Client, Over};
 use crate::refusal;
 use crate::relay::{Broken, Changes, pass_on, relay};
 
@@ -81,17 +81,14 @@ async fn pass_through(
         running.ends().sent = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     }
     if let Some(mark) = mark_of(cx, state, running, &backend) {
-        let before = (closings(&closing), mark.marker.savepoint());
         running.ends().mark = Some(mark);
-        return Box::pin(marked(
-            client,
-            hold,
-            &running.incoming,
-            backend,
-            before,
+        let changes = Changes {
             tracking,
-        ))
-        .await;
+            statement: None,
+            filter,
+        };
+        let closing = closings(&closing);
+        return Box::pin(marked(client, hold, running, (backend, closing), changes)).await;
     }
     let incoming = &mut running.incoming;
     let mut speaking = backend.speak();
@@ -129,16 +126,19 @@ async fn pass_through(
     Ok(end)
 }
 
-/// Sends a command that commits, right behind a savepoint, whose reply the client does not get.
+/// Sends a command that commits, right behind [what tells it apart](super::running::Mark::before), whose reply the client
+/// does not get.
 async fn marked(
     client: &mut Client,
     hold: &mut Hold,
-    incoming: &Incoming,
-    backend: Box<Backend>,
-    (mut bytes, savepoint): (Vec<u8>, String),
-    tracking: Tracking,
+    running: &mut Running,
+    (backend, mut bytes): (Box<Backend>, Vec<u8>),
+    mut changes: Changes<AccountRows>,
 ) -> Result<ReplyEnd, Broken> {
-    let query = [&[Command::Query as u8], savepoint.as_bytes()].concat();
+    let (incoming, mark) = (&running.incoming, &mut running.ends);
+    let mark = mark.as_mut().and_then(|ends| ends.mark.as_mut());
+    let before = mark.as_ref().map(|mark| mark.before()).unwrap_or_default();
+    let query = [&[Command::Query as u8], before.as_bytes()].concat();
     write_packet(&mut bytes, 0, &query);
     bytes.extend_from_slice(&incoming.bytes);
     let mut speaking = backend.speak();
@@ -146,16 +146,15 @@ async fn marked(
     sent.map_err(|_| Broken::unread())?;
     let kind = ReplyKind::of(incoming.payload());
     let mut listening = speaking.sent_all([ReplyKind::of(&query), kind]);
-    // an error of the savepoint's own leaves the commit unmarked, not undone
-    listening
-        .reply(Tracking::Nothing)
-        .await
-        .map_err(|_| Broken::outcome_unknown(false))?;
-    let mut changes = Changes {
-        tracking,
-        statement: None,
-        filter: None::<Box<RowFilter<AccountRows>>>,
-    };
+    let reply = listening.reply(Tracking::Nothing).await;
+    match (reply.and_then(|reply| Ok(reply.error()?)), mark) {
+        (Ok(error), Some(mark)) => mark.answered(error),
+        (Ok(_), None) => {}
+        (Err(error), Some(mark)) if mark.is_of_change() && listening.proves_unanswered(&error) => {
+            return Err(Broken::unread());
+        }
+        (Err(_), _) => return Err(Broken::outcome_unknown(false)),
+    }
     let end = relay(&mut listening, client, &mut changes).await?;
     if let Some(backend) = listening.into_backend() {
         hold.put_back(backend);

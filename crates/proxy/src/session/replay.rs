@@ -8,7 +8,7 @@ use dormouse_session::replay::{
     AFTER, Command as Sent, Control, Entry, LEFT, Spoiled, TransactionLog, control, only_sets,
     reads_only,
 };
-use dormouse_session::steps::Event;
+use dormouse_session::steps::{Again, Event};
 use dormouse_session::{Effects, SessionState};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
@@ -140,21 +140,20 @@ pub(super) fn changes_only_its_session(state: &mut SessionState, running: &Runni
 }
 
 /// Whether what is lost can be run again, as far as that is known without a server. The reason is for the client.
-pub(super) fn plan(state: &mut SessionState, running: &mut Running) -> Result<(), String> {
+pub(super) fn plan(
+    state: &mut SessionState,
+    running: &mut Running,
+    again: Again,
+) -> Result<(), String> {
     let now = Instant::now().into_std();
     let rolls_back = rolls_back(state, running);
-    let alone = state.transaction.is_none()
-        && (only_reads(state, running) || changes_only_its_session(state, running));
-    let planned = running
-        .ends()
-        .budget
-        .spend(now)
-        .and_then(|()| match &state.transaction {
-            Some(_) if rolls_back => Ok(()),
-            Some(log) => log.entries().map(drop),
-            None if alone || rolls_back => Ok(()),
-            None => Err(Spoiled::Unknown),
-        });
+    let planned = running.ends().budget.spend(now);
+    let planned = planned.and_then(|()| match &state.transaction {
+        Some(_) if rolls_back => Ok(()),
+        Some(log) => log.entries().map(drop),
+        None if again != Again::Transaction || rolls_back => Ok(()),
+        None => Err(Spoiled::Unknown),
+    });
     if planned.is_err() {
         state.transaction = None;
     }
@@ -193,6 +192,7 @@ pub(super) async fn replay(
     state: &mut SessionState,
     hold: &mut Hold,
     running: &Running,
+    again: Again,
 ) -> Event {
     if rolls_back(state, running) {
         state.transaction = None;
@@ -203,16 +203,7 @@ pub(super) async fn replay(
     }
     let counters = cx.pool().counters();
     let Some(log) = state.transaction.take() else {
-        let name = &cx.database().name;
-        let safe = match cx.control().run_again(name, running.ran_on()).await {
-            Ok(has) => !has.functions && !has.starved,
-            Err(_) => false,
-        };
-        if !safe {
-            return Event::NotReplayed(String::new());
-        }
-        Counters::count(&counters.read_again);
-        return Event::Replayed;
+        return alone(cx, running, again).await;
     };
     match run(cx, state, hold, &log, running.ran_on()).await {
         Ok(status) => {
@@ -236,6 +227,28 @@ pub(super) async fn replay(
     }
 }
 
+/// Whether a command that was no part of a transaction may be run on the next server.
+async fn alone(cx: &SessionContext, running: &Running, again: Again) -> Event {
+    let name = &cx.database().name;
+    let asked = cx.control().run_again(name, running.ran_on()).await;
+    match (asked, again) {
+        (Ok(has), Again::Change) if has.starved => Event::NotReplayed(STARVED.to_owned()),
+        (Err(error), Again::Change) => Event::NotReplayed(error.to_string()),
+        (Ok(_), Again::Change) => {
+            tracing::info!("an interrupted change that did not happen is made");
+            Event::Replayed
+        }
+        (Ok(has), _) if !has.functions && !has.starved => {
+            Counters::count(&cx.pool().counters().read_again);
+            Event::Replayed
+        }
+        (Ok(_) | Err(_), _) => Event::NotReplayed(String::new()),
+    }
+}
+
+/// Why a statement is not run again that may be what took its server's memory.
+const STARVED: &str = "its server was killed for want of memory while this statement ran";
+
 /// Runs a transaction; returns the status flags after it. `ran_on`: the generation on which a statement of it ran when its
 /// server ended; zero: none ran.
 async fn run(
@@ -251,7 +264,7 @@ async fn run(
     };
     match cx.control().run_again(&cx.database().name, ran_on).await {
         Ok(has) if has.starved => {
-            return because("its server was killed for want of memory while this statement ran");
+            return because(STARVED);
         }
         Ok(has) if has.plain_tables => {
             return because("the database has tables without transactions");

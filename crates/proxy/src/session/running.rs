@@ -6,10 +6,12 @@ use std::time::Duration;
 use dormouse_session::ValuePatch;
 use dormouse_session::diagnostics::put_back::PutBack;
 use dormouse_session::replay::Budget;
+use dormouse_session::steps::Logged;
 use dormouse_session::steps::Steps;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::tls_status::TlsStatus;
-use dormouse_types::{InstanceId, Marker};
+use dormouse_types::{InstanceId, Trace};
+use dormouse_wire::reply::ErrPacket;
 
 use super::context::SessionContext;
 use crate::client::Incoming;
@@ -52,7 +54,7 @@ pub(super) struct Running {
 pub(super) struct ServerEnds {
     /// When it was sent, since 1970, if it is kept to be run again.
     pub(super) sent: Duration,
-    /// What marks the transaction that it commits in the server's log.
+    /// What the server's log will have of what it commits.
     pub(super) mark: Option<Mark>,
     /// How often its transaction was run again.
     pub(super) budget: Budget,
@@ -60,16 +62,55 @@ pub(super) struct ServerEnds {
     pub(super) ran_on: u64,
 }
 
-/// A commit on its way.
+/// A commit on its way, of a transaction or of a change outside of one.
 #[derive(Debug)]
 pub(super) struct Mark {
-    pub(super) marker: Marker,
+    pub(super) trace: Trace,
     /// The server that it was sent to.
     pub(super) instance: InstanceId,
     pub(super) generation: u64,
     /// When, since 1970: the log must reach back to it.
     pub(super) sent: Duration,
 }
+
+impl Mark {
+    /// The statement that is sent right before it.
+    pub(super) fn before(&self) -> String {
+        match &self.trace {
+            Trace::Marked(marker) => marker.savepoint(),
+            Trace::Behind { .. } => ASK_POSITION.to_owned(),
+        }
+    }
+
+    /// Notes the reply to that: its error, if it was one.
+    pub(super) fn answered(&mut self, error: Option<ErrPacket>) {
+        // an error of the savepoint's own leaves the commit unmarked, not undone
+        if let Trace::Behind { position, .. } = &mut self.trace {
+            let told = error.filter(|error| error.code == SIGNALLED);
+            *position = told.map(|error| error.message);
+        }
+    }
+
+    /// What the log tells of it.
+    pub(super) fn logged(&self) -> Logged {
+        match self.trace {
+            Trace::Marked(_) => Logged::Commit,
+            Trace::Behind { .. } => Logged::Change,
+        }
+    }
+
+    /// Whether it is a change outside of a transaction.
+    pub(super) fn is_of_change(&self) -> bool {
+        self.logged() == Logged::Change
+    }
+}
+
+/// Asks where the log ends: what comes as the text of an error leaves `FOUND_ROWS()`, `LAST_INSERT_ID()`, `insert_id` and what
+/// `SET TRANSACTION` has set as they are, which a query would not.
+const ASK_POSITION: &str = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = @@GLOBAL.gtid_binlog_pos";
+
+/// `ER_SIGNAL_EXCEPTION`.
+const SIGNALLED: u16 = 1644;
 
 /// A change of a server's answer.
 pub(super) enum Edit {
@@ -96,6 +137,12 @@ impl Running {
         let ends = self.ends();
         ends.ran_on = generation;
         ends.budget.interrupted();
+    }
+
+    /// What the log of the server to which it was sent tells of it.
+    pub(super) fn logged(&self) -> Logged {
+        let mark = self.ends.as_ref().and_then(|ends| ends.mark.as_ref());
+        mark.map_or(Logged::Nothing, Mark::logged)
     }
 
     /// The generation of the server that has ended while it ran; zero: none has.

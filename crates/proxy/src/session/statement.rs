@@ -157,13 +157,13 @@ impl Session {
                     Event::Interrupted {
                         pins: hold.take_lost(),
                         may_have_committed: may_have_committed(state, running),
-                        marked: running.ends().mark.is_some(),
+                        logged: running.logged(),
                         reads: only_reads(state, running)
                             || changes_only_its_session(state, running),
                     }
                 }
-                Step::Plan => Event::Planned(plan(state, running)),
-                Step::Replay => Box::pin(replay(cx, state, hold, running)).await,
+                Step::Plan(again) => Event::Planned(plan(state, running, again)),
+                Step::Replay(again) => Box::pin(replay(cx, state, hold, running, again)).await,
                 Step::Resolve => {
                     pass = None;
                     cx.demand(&|| woken_by(cx, state, &running.incoming));
@@ -301,6 +301,7 @@ fn error_of(cx: &SessionContext, why: Why) -> ErrPacket {
         Why::OutcomeUnknown => refusal::outcome_unknown(),
         Why::Unresolved(reason) => refusal::unresolved(&reason),
         Why::Committed(pins) => refusal::committed(&pins),
+        Why::Undone(reason) => refusal::undone(&reason),
         Why::StateLost(pins) => refusal::state_lost(&pins),
         Why::Unread => refusal::unread(),
         Why::OutOfTurn => refusal::out_of_turn(),

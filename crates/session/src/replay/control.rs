@@ -76,3 +76,18 @@ pub fn only_sets(text: &[u8], effects: Effects, mode: Mode) -> bool {
     );
     sets || commits_alone(text, mode) || control(text, mode) == Control::RollsBack
 }
+
+/// Whether a text, which has no effects on its session, is one statement that changes rows and nothing else, and does not
+/// care what ran before it: Dormouse may send a statement of its own in front.
+#[must_use]
+pub fn changes_rows(text: &[u8], mode: Mode) -> bool {
+    const CHANGES: [&str; 4] = ["INSERT", "UPDATE", "DELETE", "REPLACE"];
+    let mut tokens = Lexer::new(text, mode);
+    let changes = tokens.next().is_some_and(|first| first.is_any(&CHANGES));
+    changes
+        && tokens.clone().all(|token| !token.is("ROW_COUNT"))
+        && is_one_statement(tokens.clone())
+        && !tokens.is_versioned()
+        && !contains(text, "/*!")
+        && !contains(text, "/*M!")
+}

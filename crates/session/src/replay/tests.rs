@@ -136,6 +136,35 @@ fn what_only_sets() {
 }
 
 #[test]
+fn what_changes_rows_and_nothing_else() {
+    for text in [
+        "INSERT INTO t VALUES (1)",
+        "/* a */ replace t set i = 1;",
+        "UPDATE t, u SET t.i = u.i",
+        "DELETE FROM t WHERE i = 'ROW_COUNT()' RETURNING i",
+        "INSERT INTO t SELECT * FROM u ON DUPLICATE KEY UPDATE i = 1",
+    ] {
+        assert!(changes_rows(text.as_bytes(), Mode::default()), "{text}");
+    }
+    for text in [
+        "INSERT INTO t VALUES (1); SELECT 1",
+        "INSERT INTO t VALUES (ROW_COUNT())",
+        "INSERT INTO t VALUES (1) /*! , (2) */",
+        "INSERT INTO t VALUES (1) /*M!100100 , (2) */",
+        "SELECT 1",
+        "LOAD DATA LOCAL INFILE 'a' INTO TABLE t",
+        "TRUNCATE t",
+        "CALL p()",
+        "ANALYZE DELETE FROM t",
+        "EXPLAIN DELETE FROM t",
+        "SET STATEMENT max_statement_time = 1 FOR DELETE FROM t",
+        "",
+    ] {
+        assert!(!changes_rows(text.as_bytes(), Mode::default()), "{text}");
+    }
+}
+
+#[test]
 fn a_transaction_is_kept_from_its_begin_on() {
     let texts = [
         "BEGIN",

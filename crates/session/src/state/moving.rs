@@ -24,6 +24,14 @@ impl SessionState {
         self.certainty() != Certainty::Known || self.last.needs_probe()
     }
 
+    /// Whether the next statement, if it changes rows, is a transaction of its own that its server's log tells apart, and
+    /// another statement may come before it.
+    #[must_use]
+    pub fn changes_alone(&self) -> bool {
+        let alone = !self.in_transaction() && self.status().contains(Status::AUTOCOMMIT);
+        alone && self.deferred.is_none() && !self.backend.hidden_variable && !self.has_profiled()
+    }
+
     /// A probe of what the last statement left, and of nothing else.
     #[must_use]
     pub fn probe_last_statement(&self) -> Probe {

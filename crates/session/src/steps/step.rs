@@ -79,8 +79,8 @@ pub enum Event {
         pins: Vec<Pin>,
         /// Whether the command may have committed the open transaction.
         may_have_committed: bool,
-        /// Whether the server's log tells whether it has, after which it can be run again.
-        marked: bool,
+        /// What the server's log tells of it.
+        logged: Logged,
         /// Whether it only reads, outside of a transaction.
         reads: bool,
     },
@@ -92,6 +92,39 @@ pub enum Event {
     NotReplayed(String),
     /// [`Step::Resolve`] has been performed.
     Resolved(Outcome),
+}
+
+/// What the log of a server tells of a command that its end interrupts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logged {
+    /// Nothing.
+    Nothing,
+    /// Whether it has committed the open transaction, after which it can be run again for its reply.
+    Commit,
+    /// Whether it has committed what it changed itself, outside of a transaction. If not, it can be run again.
+    Change,
+}
+
+/// What is to be run again on the next server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// The transaction, and then the command.
+    Transaction,
+    /// The command alone, which only reads.
+    Read,
+    /// The command alone, which is known not to have changed anything.
+    Change,
+}
+
+impl Again {
+    /// What the client is told if it cannot be, for this reason.
+    pub(super) fn failed(self, reason: String) -> Why {
+        match self {
+            Self::Transaction => Why::TransactionLost(reason),
+            Self::Read => Why::OutcomeUnknown,
+            Self::Change => Why::Undone(reason),
+        }
+    }
 }
 
 /// What became of a transaction whose commit was interrupted.
@@ -134,11 +167,11 @@ pub enum Step {
     LoseBackend,
     /// Drop the backend and report the state that was lost. → [`Event::Interrupted`]
     Interrupt,
-    /// Check whether the lost transaction, or the command alone if it only reads, can be run again. → [`Event::Planned`]
-    Plan,
-    /// Run the lost transaction again up to the command. → [`Event::Replayed`], [`Event::NotReplayed`],
-    /// [`Event::BackendBroke`]
-    Replay,
+    /// Check whether this can be run again. → [`Event::Planned`]
+    Plan(Again),
+    /// Run the lost transaction again up to the command, or check whether the command alone may be run on this server. →
+    /// [`Event::Replayed`], [`Event::NotReplayed`], [`Event::BackendBroke`]
+    Replay(Again),
     /// Wait for another server, and ask its log whether the interrupted command has committed. → [`Event::Resolved`]
     Resolve,
     /// The reply has been passed on.
@@ -168,10 +201,12 @@ pub enum Why {
     TransactionLost(String),
     /// The server died while the command ran.
     OutcomeUnknown,
-    /// The server died while the command committed the transaction, and its log does not tell whether it has: the reason.
+    /// The server died while the command committed, and its log does not tell whether it has: the reason.
     Unresolved(String),
-    /// The command has committed the transaction, but its reply is lost, and this state of the session.
+    /// The command has committed, but its reply is lost, and this state of the session.
     Committed(Vec<Pin>),
+    /// The command has changed nothing, and could not be run again, for this reason.
+    Undone(String),
     /// This state was lost with the backend.
     StateLost(Vec<Pin>),
     /// A server that is alive closed the connection on this command [`TRIES`](super::TRIES) times without reading it.

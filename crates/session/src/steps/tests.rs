@@ -72,7 +72,7 @@ fn interrupted_with(pins: &[Pin], may_have_committed: bool, step: Step) -> Scrip
     let event = Event::Interrupted {
         pins: pins.to_vec(),
         may_have_committed,
-        marked: false,
+        logged: Logged::Nothing,
         reads: false,
     };
     let left = (connection_lost(false, false, true), Step::Interrupt);
@@ -148,7 +148,10 @@ fn what_ends_a_command_before_it_is_sent() {
             vec![
                 to_door(),
                 to_backend(1),
-                ends(Event::SessionStateLost(vec![Pin::Transaction]), Step::Plan),
+                ends(
+                    Event::SessionStateLost(vec![Pin::Transaction]),
+                    Step::Plan(Again::Transaction),
+                ),
             ],
         ),
         (
@@ -317,7 +320,7 @@ fn errors_of_interrupted_commands() {
     let table = [
         (&[][..], false, refuse(Why::OutcomeUnknown)),
         (&[], true, refuse(Why::OutcomeUnknown)),
-        (&transaction, false, Step::Plan),
+        (&transaction, false, Step::Plan(Again::Transaction)),
         (&transaction, true, refuse(Why::OutcomeUnknown)),
         (&more, false, end(Some(Why::TransactionLost(String::new())))),
         (&more, true, end(Some(Why::OutcomeUnknown))),
@@ -329,12 +332,17 @@ fn errors_of_interrupted_commands() {
     }
 }
 
-/// A command that commits is interrupted, and its server's log tells this of it.
+/// A command that commits the transaction is interrupted, and its server's log tells this of it.
 fn resolved(pins: &[Pin], outcome: Outcome, step: Step) -> Script {
+    logged(Logged::Commit, pins, outcome, step)
+}
+
+/// A command of which its server's log tells is interrupted, and the log tells this of it.
+fn logged(logged: Logged, pins: &[Pin], outcome: Outcome, step: Step) -> Script {
     let event = Event::Interrupted {
         pins: pins.to_vec(),
         may_have_committed: true,
-        marked: true,
+        logged,
         reads: false,
     };
     vec![
@@ -357,7 +365,11 @@ fn what_becomes_of_a_command_whose_commit_was_interrupted() {
             Outcome::Committed,
             end(Some(Why::Committed(vec![Pin::UserLock]))),
         ),
-        (&transaction, Outcome::RolledBack, Step::Plan),
+        (
+            &transaction,
+            Outcome::RolledBack,
+            Step::Plan(Again::Transaction),
+        ),
         (
             &more,
             Outcome::RolledBack,
@@ -390,7 +402,7 @@ fn a_command_that_has_committed_is_run_again_for_its_reply_and_every_error_says_
             Event::Interrupted {
                 pins: Vec::new(),
                 may_have_committed: true,
-                marked: false,
+                logged: Logged::Nothing,
                 reads: false,
             },
             told(),
@@ -414,9 +426,9 @@ fn lost_and_planned() -> Script {
     let again = vec![
         (Event::Passed { generation: 2 }, Step::CheckAgain),
         (Event::Allowed, Step::MakeReady),
-        (Event::Ready, Step::Replay),
+        (Event::Ready, Step::Replay(Again::Transaction)),
     ];
-    let lost = interrupted_with(&[Pin::Transaction], false, Step::Plan);
+    let lost = interrupted_with(&[Pin::Transaction], false, Step::Plan(Again::Transaction));
     [lost, vec![planned, door], again].concat()
 }
 
@@ -430,12 +442,12 @@ fn a_lost_transaction_is_run_again_before_its_command() {
     follows("while it ran", &[lost_and_planned(), sent.clone()]);
     // another server ends meanwhile
     let again = vec![
-        (Event::BackendBroke, Step::Plan),
+        (Event::BackendBroke, Step::Plan(Again::Transaction)),
         (Event::Planned(Ok(())), Step::Begin),
         (Event::Allowed, Step::EnterDoor),
         (Event::Passed { generation: 3 }, Step::CheckAgain),
         (Event::Allowed, Step::MakeReady),
-        (Event::Ready, Step::Replay),
+        (Event::Ready, Step::Replay(Again::Transaction)),
     ];
     follows("twice", &[lost_and_planned(), again, sent]);
 }
@@ -447,7 +459,7 @@ fn a_transaction_that_cannot_be_run_again_is_an_error_whatever_stands_in_the_way
     let differs = vec![(not, Step::LoseBackend), (Event::Performed, lost("no"))];
     follows("it differs", &[lost_and_planned(), differs]);
 
-    let begun = || interrupted_with(&[Pin::Transaction], false, Step::Plan);
+    let begun = || interrupted_with(&[Pin::Transaction], false, Step::Plan(Again::Transaction));
     let planned = (Event::Planned(Err("long".to_owned())), lost("long"));
     follows("not planned", &[begun(), vec![planned]]);
     let full = ErrPacket::new(1040, "08004", "too many");
@@ -464,7 +476,7 @@ fn a_query_that_only_reads_is_run_again_if_it_has_written_nothing_for_sure() {
     let event = Event::Interrupted {
         pins: Vec::new(),
         may_have_committed: false,
-        marked: false,
+        logged: Logged::Nothing,
         reads: true,
     };
     let begun = [
@@ -472,12 +484,12 @@ fn a_query_that_only_reads_is_run_again_if_it_has_written_nothing_for_sure() {
         to_sending(1),
         vec![
             (connection_lost(false, false, true), Step::Interrupt),
-            (event, Step::Plan),
+            (event, Step::Plan(Again::Read)),
             (Event::Planned(Ok(())), Step::Begin),
             (Event::Allowed, Step::EnterDoor),
             (Event::Passed { generation: 2 }, Step::CheckAgain),
             (Event::Allowed, Step::MakeReady),
-            (Event::Ready, Step::Replay),
+            (Event::Ready, Step::Replay(Again::Read)),
         ],
     ]
     .concat();
@@ -492,6 +504,97 @@ fn a_query_that_only_reads_is_run_again_if_it_has_written_nothing_for_sure() {
         (Event::Performed, Step::Refuse(Why::OutcomeUnknown)),
     ];
     follows("it may have written", &[begun, wrote]);
+}
+
+/// A change outside of a transaction is interrupted, and its server's log tells this of it.
+fn changed(pins: &[Pin], outcome: Outcome, step: Step) -> Script {
+    let resolved = logged(Logged::Change, pins, outcome, step);
+    [to_door(), to_sending(1), resolved].concat()
+}
+
+#[test]
+fn what_becomes_of_a_change_outside_of_a_transaction() {
+    let unknown = || Outcome::Unknown("no log".to_owned());
+    let unresolved = || Why::Unresolved("no log".to_owned());
+    let lock = || vec![Pin::UserLock];
+    let table = [
+        (
+            vec![],
+            Outcome::Committed,
+            Step::Refuse(Why::Committed(vec![])),
+        ),
+        (
+            lock(),
+            Outcome::Committed,
+            end(Some(Why::Committed(lock()))),
+        ),
+        (vec![], Outcome::RolledBack, Step::Plan(Again::Change)),
+        (
+            lock(),
+            Outcome::RolledBack,
+            end(Some(Why::StateLost(lock()))),
+        ),
+        (vec![], unknown(), Step::Refuse(unresolved())),
+        (lock(), unknown(), end(Some(unresolved()))),
+    ];
+    for (pins, outcome, step) in table {
+        let what = format!("{pins:?}, {outcome:?}");
+        follows(&what, &[changed(&pins, outcome, step)]);
+    }
+}
+
+#[test]
+fn a_change_that_did_not_happen_is_run_again_and_no_error_says_that_it_may_have() {
+    let planned = || changed(&[], Outcome::RolledBack, Step::Plan(Again::Change));
+    let begun = || {
+        let script = vec![
+            (Event::Planned(Ok(())), Step::Begin),
+            (Event::Allowed, Step::EnterDoor),
+            (Event::Passed { generation: 2 }, Step::CheckAgain),
+            (Event::Allowed, Step::MakeReady),
+            (Event::Ready, Step::Replay(Again::Change)),
+        ];
+        [planned(), script].concat()
+    };
+    let sent = || {
+        vec![
+            (Event::Replayed, Step::Complete),
+            (Event::Completed, Step::Send),
+        ]
+    };
+    let done = vec![(Event::Replied, Step::Done)];
+    follows("its reply", &[begun(), sent(), done]);
+    // the next server ends as well, and its log is asked
+    let event = || Event::Interrupted {
+        pins: Vec::new(),
+        may_have_committed: false,
+        logged: Logged::Change,
+        reads: false,
+    };
+    let lost = vec![
+        (connection_lost(false, false, true), Step::Interrupt),
+        (event(), Step::Resolve),
+        (
+            Event::Resolved(Outcome::Committed),
+            Step::Refuse(Why::Committed(Vec::new())),
+        ),
+    ];
+    follows("another death", &[begun(), sent(), lost]);
+
+    let undone = |text: &str| Step::Refuse(Why::Undone(text.to_owned()));
+    let enough = vec![(Event::Planned(Err("twice".to_owned())), undone("twice"))];
+    follows("servers enough", &[planned(), enough]);
+    let starved = vec![
+        (Event::NotReplayed("memory".to_owned()), Step::LoseBackend),
+        (Event::Performed, undone("memory")),
+    ];
+    follows("not on this server", &[begun(), starved]);
+    let refused = vec![
+        (Event::Planned(Ok(())), Step::Begin),
+        (Event::Allowed, Step::EnterDoor),
+        (Event::NotPassed(error(7)), Step::Refuse(given(7))),
+    ];
+    follows("no pass", &[planned(), refused]);
 }
 
 #[test]

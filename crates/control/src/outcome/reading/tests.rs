@@ -21,7 +21,13 @@ fn reading(files: &[(&str, u32)]) -> (tempfile::TempDir, Reading) {
 
 #[test]
 fn a_log_that_does_not_reach_back_to_a_commit_tells_nothing_about_it() {
-    let marker = Marker::new(1, 2);
+    let traces = [
+        Trace::Marked(Marker::new(1, 2)),
+        Trace::Behind {
+            connection: 1 << 30,
+            position: Some("0-7-8".to_owned()),
+        },
+    ];
     let later = [("7-1000.000004", 2000), ("7-1000.000005", 2001)];
     let begun_anew = [("7-1000.000001", 2000), ("7-1000.000002", 2001)];
     let whole = [("7-1000.000001", 1001), ("7-1000.000002", 1001)];
@@ -37,10 +43,12 @@ fn a_log_that_does_not_reach_back_to_a_commit_tells_nothing_about_it() {
         (&[], 2000, false),
     ];
     for (files, second, known) in table {
-        let (_dir, mut reading) = reading(files);
-        let found = reading.finds(marker, Duration::from_secs(second));
-        assert_eq!(found.is_ok(), known, "{files:?}, {second}: {found:?}");
-        assert_ne!(found.ok(), Some(true));
+        for trace in &traces {
+            let (_dir, mut reading) = reading(files);
+            let found = reading.finds(trace, Duration::from_secs(second));
+            assert_eq!(found.is_ok(), known, "{files:?}, {second}: {found:?}");
+            assert_ne!(found.ok(), Some(true));
+        }
     }
 }
 
@@ -48,7 +56,8 @@ fn a_log_that_does_not_reach_back_to_a_commit_tells_nothing_about_it() {
 fn a_file_that_cannot_be_read_tells_nothing() {
     let (_dir, mut reading) = reading(&[("7-1000.000001", 1000)]);
     fs::write(reading.dir().join("7-1000.000001"), b"no log at all").unwrap();
-    let found = reading.finds(Marker::new(1, 2), Duration::from_secs(2000));
+    let trace = Trace::Marked(Marker::new(1, 2));
+    let found = reading.finds(&trace, Duration::from_secs(2000));
     assert!(found.is_err(), "{found:?}");
 }
 
