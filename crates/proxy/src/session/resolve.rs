@@ -21,7 +21,6 @@ use super::hold::Hold;
 use super::running::{Mark, Running};
 use crate::backend::{Backend, Logs};
 use crate::client::Over;
-use crate::control_path::ControlError;
 use crate::pool::Counters;
 
 /// The mark of a command that is about to be sent; `None` if it needs none, or no log would have it.
@@ -112,9 +111,11 @@ pub(super) async fn resolve(
         };
         let target = &pass.target;
         if (target.instance, target.generation) != (mark.instance, mark.generation) {
-            break ask(cx, target, &mark)
-                .await
-                .unwrap_or_else(|why| Outcome::Unknown(why.to_string()));
+            match ask(cx, target, &mark).await {
+                Asked::Told(outcome) => break outcome,
+                Asked::NoAnswer(why) if Instant::now() >= deadline => break Outcome::Unknown(why),
+                Asked::NoAnswer(_) => {}
+            }
         }
         // nobody has noticed yet that the server is dead
         drop(pass);
@@ -138,17 +139,32 @@ pub(super) async fn resolve(
     Ok(outcome)
 }
 
+/// What asking a server has given.
+enum Asked {
+    Told(Outcome),
+    /// It does not answer: it may have ended as well, and the next one tells. The reason is for the client.
+    NoAnswer(String),
+}
+
 /// Asks the log of this server.
-async fn ask(cx: &SessionContext, target: &Target, mark: &Mark) -> Result<Outcome, ControlError> {
+async fn ask(cx: &SessionContext, target: &Target, mark: &Mark) -> Asked {
     let (name, control) = (&cx.database().name, cx.control());
     let asked = control.committed(name, target, mark.trace.clone(), mark.sent);
-    if asked.await? {
-        return Ok(Outcome::Committed);
+    let outcome = match asked.await {
+        Ok(true) => Outcome::Committed,
+        Ok(false) => Outcome::RolledBack,
+        Err(why) => Outcome::Unknown(why.to_string()),
+    };
+    if outcome != Outcome::RolledBack || !mark.is_of_change() {
+        return Asked::Told(outcome);
     }
-    // a transaction is run again where this does not matter alone
-    if mark.is_of_change() && control.run_again(name, 0).await?.plain_tables {
-        let reason = "the database has tables without transactions".to_owned();
-        return Ok(Outcome::Unknown(reason));
+    // of a transaction this is asked when it is run again
+    match control.run_again(name, 0).await {
+        Ok(has) if has.plain_tables => {
+            let reason = "the database has tables without transactions".to_owned();
+            Asked::Told(Outcome::Unknown(reason))
+        }
+        Ok(_) => Asked::Told(outcome),
+        Err(why) => Asked::NoAnswer(why.to_string()),
     }
-    Ok(Outcome::RolledBack)
 }
