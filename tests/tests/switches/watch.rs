@@ -92,9 +92,8 @@ impl<'a> Watch<'a> {
             Step::Removed => !self.former.exists(),
             Step::Seeded => !instances(self.dormouse).is_subset(&self.before),
             Step::Followed => {
-                let shown = self.dormouse.show("shop");
-                shown["instance"].to_string() != self.former.file_name().unwrap().to_str().unwrap()
-                    && shown["followers"][0]["doing"] == "following"
+                let follows = self.dormouse.show("shop")["followers"][0]["doing"] == "following";
+                follows && self.dormouse.instance("shop") != self.former
             }
         }
     }
