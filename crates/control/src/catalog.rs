@@ -5,7 +5,7 @@
 //! after which the observed state overrides the catalog. Where a row stands for data (a database was made or
 //! dropped, an instance id was assigned), the commit waits for the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -148,6 +148,15 @@ impl Catalog {
         until: Timestamp,
     ) -> Result<Vec<InstanceId>, Error> {
         self.with_writer(move |writer| rows::former(&writer.connection, name.as_ref(), until))
+            .await
+    }
+
+    /// The databases that have moved to another instance since then.
+    pub(crate) async fn moved_since(
+        &self,
+        since: Timestamp,
+    ) -> Result<BTreeSet<DatabaseName>, Error> {
+        self.with_writer(move |writer| rows::moved_since(&writer.connection, since))
             .await
     }
 

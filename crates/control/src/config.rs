@@ -53,6 +53,8 @@ pub struct PlaneConfig {
     pub archive_every: Duration,
     /// How long a server may stand still while its files are copied.
     pub frozen_at_most: Duration,
+    /// Whether databases move away from a data root that is nearly full.
+    pub shed: bool,
     /// Deadlines of waits for servers, sessions and the driver.
     pub deadlines: Deadlines,
 }
@@ -145,6 +147,7 @@ impl PlaneConfig {
             backup: None,
             archive_every: Duration::from_secs(30),
             frozen_at_most: Duration::from_secs(1),
+            shed: true,
             deadlines: Deadlines::default(),
         }
     }

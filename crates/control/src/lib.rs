@@ -52,6 +52,7 @@ mod outcome;
 mod place;
 mod replicas;
 mod seed;
+mod shed;
 mod spares;
 mod storage;
 mod tasks;

@@ -44,6 +44,7 @@ use crate::rebuild::{self, Found};
 use crate::registry::Registry;
 use crate::replicas;
 use crate::servers::Servers;
+use crate::shed;
 use crate::spares::Spares;
 use crate::status::Event;
 use crate::storage::{self, Storage};
@@ -95,6 +96,9 @@ pub(crate) async fn start(
         replicas::keep::begin(&creator, &database, found.collect());
     }
     spawn_background(&creator, instances);
+    if config.shed {
+        creator.context.tasks.spawn(shed::watch(creator.clone()));
+    }
     Ok(Started {
         creator,
         events,

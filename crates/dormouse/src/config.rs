@@ -20,6 +20,7 @@ pub(crate) use backup::Backup;
 use encryption::source;
 pub(crate) use encryption::{Encryption, EncryptionMode};
 pub(crate) use history::History;
+pub(crate) use places::Places;
 
 use crate::values::{ClientSocket, Listen, Share, Size, Span, Zone};
 
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) api: Api,
     /// More directories with databases.
     pub(crate) data_dirs: Vec<PathBuf>,
+    /// Where databases are among these.
+    pub(crate) places: Places,
     /// The database server of which new databases are.
     pub(crate) engine: Engine,
     /// Database servers of other versions: their programs.

@@ -343,6 +343,7 @@ fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
         ladder: config.spend.ladder(),
         archive_every: config.history.archive_every.0,
         frozen_at_most: config.snapshot.frozen_at_most.0,
+        shed: config.places.shed,
         disk: Some(
             Disk::new(config.limits.disk_reserve.0, {
                 let data_dir = data_dir.to_owned();

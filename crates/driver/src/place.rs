@@ -38,7 +38,7 @@ pub struct Root {
 pub struct Disk {
     /// What is free.
     pub free: Bytes,
-    /// Its size.
+    /// Its size, without what its file system reserves.
     pub size: Bytes,
 }
 

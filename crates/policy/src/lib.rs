@@ -27,6 +27,7 @@ pub mod autoscale;
 pub mod horizontal;
 pub mod placement;
 pub mod roots;
+pub mod shed;
 
 pub mod spend;
 pub mod storage;

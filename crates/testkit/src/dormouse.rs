@@ -85,19 +85,38 @@ impl Dormouse {
     /// The folder cannot be made.
     #[must_use]
     pub fn prepare_on_small_disk(config: &str, megabytes: u32) -> Option<(SmallDisk, Self)> {
+        let (mut disks, dormouse) = Self::prepare_on_small_disks(config, &["data"], megabytes)?;
+        Some((disks.pop()?, dormouse))
+    }
+
+    /// Prepared, with a disk of `megabytes` for each of these folders in its directory; `None` if this user may not mount one.
+    /// Drop the disks last.
+    ///
+    /// # Panics
+    /// A folder cannot be made.
+    #[must_use]
+    pub fn prepare_on_small_disks(
+        config: &str,
+        folders: &[&str],
+        megabytes: u32,
+    ) -> Option<(Vec<SmallDisk>, Self)> {
         let dormouse = Self::prepare(config);
-        let folder = dormouse.data_dir();
-        std::fs::create_dir_all(&folder).expect("the folder can be made");
-        let size = format!("size={megabytes}m,mode=711");
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(&folder);
-        if !mount.output().is_ok_and(|output| output.status.success()) {
-            println!("skipped: only root can make a small disk");
-            return None;
+        let mut disks = Vec::new();
+        for folder in folders {
+            let folder = dormouse.dir().join(folder);
+            std::fs::create_dir_all(&folder).expect("the folder can be made");
+            let size = format!("size={megabytes}m,mode=711");
+            let mut mount = Command::new("mount");
+            mount
+                .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+                .arg(&folder);
+            if !mount.output().is_ok_and(|output| output.status.success()) {
+                println!("skipped: only root can make a small disk");
+                return None;
+            }
+            disks.push(SmallDisk(folder));
         }
-        Some((SmallDisk(folder), dormouse))
+        Some((disks, dormouse))
     }
 
     /// As [`prepare`](Self::prepare), for another build of the program, with exactly this configuration

@@ -1,5 +1,6 @@
 //! Databases and instances as rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dormouse_engine::rights;
@@ -155,6 +156,20 @@ pub(super) fn former(
         .query_map(
             params![role, until.as_millisecond(), name.map(DatabaseName::as_str)],
             |row| row.get(0).map(InstanceId),
+        )?
+        .collect()
+}
+
+/// The databases that have moved to another instance since then.
+pub(super) fn moved_since(
+    connection: &Connection,
+    since: Timestamp,
+) -> rusqlite::Result<BTreeSet<DatabaseName>> {
+    connection
+        .prepare_cached("SELECT database FROM instances WHERE role = ?1 AND moved > ?2")?
+        .query_map(
+            params![Role::Primary.as_str(), since.as_millisecond()],
+            |row| parsed(row, 0),
         )?
         .collect()
 }
@@ -356,14 +371,15 @@ fn moves(connection: &Connection, moved: &Moved) -> rusqlite::Result<()> {
     let promoted = connection
         .prepare_cached(
             "UPDATE instances SET phase = ?3, database = ?4, role = ?5, generation = f.generation, units = f.units, \
-             rights = f.rights FROM (SELECT generation, units, rights FROM instances WHERE id = ?2) f WHERE id = ?1",
+             rights = f.rights, moved = ?6 FROM (SELECT generation, units, rights FROM instances WHERE id = ?2) f WHERE id = ?1",
         )?
         .execute(params![
             to.0,
             from.0,
             Phase::Claimed.as_str(),
             name.as_str(),
-            Role::Primary.as_str()
+            Role::Primary.as_str(),
+            Timestamp::now().as_millisecond()
         ])?;
     if promoted != 1 {
         return Err(rusqlite::Error::StatementChangedRows(promoted));

@@ -199,6 +199,9 @@ pub(super) const STEPS: &[&str] = &[
     UPDATE databases SET spec = json_set(spec, '$.replicas', CAST(json_extract(spec, '$.replicas') AS TEXT))
         WHERE json_type(spec, '$.replicas') = 'integer';
 ",
+    "
+    ALTER TABLE instances ADD COLUMN moved INTEGER;     -- when its database moved to it, in milliseconds since 1970
+",
 ];
 
 /// Why a catalog cannot be used.

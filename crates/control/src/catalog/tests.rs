@@ -417,6 +417,36 @@ fn a_number_of_replicas_of_an_earlier_format_stays_that_number() {
     assert_eq!(written, r#"{"reads":"any","replicas":"2"}"#);
 }
 
+#[tokio::test]
+async fn it_tells_which_databases_have_moved_lately() {
+    let dir = tempfile::tempdir().unwrap();
+    let (catalog, _) = open(dir.path());
+    let instance = async || catalog.new_instance("10.11".to_owned()).await.unwrap();
+    let (shop, blog, to) = (instance().await, instance().await, instance().await);
+    let moved = Moved {
+        name: name("shop"),
+        origin: shop,
+        from: shop,
+        to,
+        kept_until: Timestamp::now(),
+    };
+    let changes = vec![
+        Change::Claim(Box::new(row("shop", shop))),
+        Change::Claim(Box::new(row("blog", blog))),
+        Change::Moved(Box::new(moved)),
+        Change::Rename {
+            from: name("shop"),
+            to: name("store"),
+        },
+    ];
+    catalog.write(Durability::Now, changes).await.unwrap();
+    let hour = jiff::SignedDuration::from_hours(1);
+    let lately = catalog.moved_since(Timestamp::now() - hour).await.unwrap();
+    assert_eq!(lately.into_iter().collect::<Vec<_>>(), [name("store")]);
+    let since = catalog.moved_since(Timestamp::now() + hour).await.unwrap();
+    assert!(since.is_empty());
+}
+
 #[test]
 fn settings_of_files_that_are_older_have_a_plain_number_of_replicas() {
     for (json, written) in [

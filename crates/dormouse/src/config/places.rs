@@ -2,6 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+/// `[places]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Places {
+    /// Whether databases move away from a data directory that is nearly full.
+    pub(crate) shed: bool,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { shed: true }
+    }
+}
+
 /// Checks the data roots beside the data directory; the error is a message and a hint.
 pub(crate) fn check(
     data_dir: Option<&Path>,

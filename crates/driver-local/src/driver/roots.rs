@@ -388,9 +388,12 @@ fn setup(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> SetupError {
 
 fn disk(dir: &Path) -> io::Result<Disk> {
     let disk = rustix::fs::statvfs(dir)?;
+    // as df(1): what the file system reserves is neither used nor free
+    let used = disk.f_blocks.saturating_sub(disk.f_bfree);
+    let size = used.saturating_add(disk.f_bavail);
     Ok(Disk {
         free: Bytes(disk.f_bavail.saturating_mul(disk.f_frsize)),
-        size: Bytes(disk.f_blocks.saturating_mul(disk.f_frsize)),
+        size: Bytes(size.saturating_mul(disk.f_frsize)),
     })
 }
 
