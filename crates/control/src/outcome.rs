@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use dormouse_binlog::{Keys, Name};
 use dormouse_driver::Log;
-use dormouse_types::{DatabaseName, InstanceId, RunAgain, Trace};
+use dormouse_types::{InstanceId, RunAgain, Trace};
 
 use crate::backups::vault::blocking;
 use crate::database::Database;
@@ -36,7 +36,7 @@ use reading::Reading;
 /// That cannot be known.
 pub(crate) async fn committed(
     context: &Context,
-    name: &DatabaseName,
+    database: &Database,
     (instance, generation): (InstanceId, u64),
     trace: Trace,
     sent: Duration,
@@ -44,7 +44,7 @@ pub(crate) async fn committed(
     let slot = context.outcomes.slot(instance, generation);
     let mut slot = slot.lock_owned().await;
     if slot.is_none() {
-        *slot = Some(begin(context, name, instance).await?);
+        *slot = Some(begin(context, database, instance).await?);
     }
     blocking(move || match &mut *slot {
         Some(reading) => reading.finds(&trace, sent),
@@ -80,14 +80,15 @@ pub(crate) async fn run_again(
 /// Copies the log of an instance, whose server may be writing to it.
 async fn begin(
     context: &Context,
-    name: &DatabaseName,
+    database: &Database,
     instance: InstanceId,
 ) -> Result<Reading, Error> {
+    let name = &database.name;
     let machine = |reason: String| Error::Machine {
         doing: format!("reading the binary log of database '{name}'"),
         reason,
     };
-    let mut reading = Reading::new(&context.data_dir);
+    let mut reading = Reading::new(&context.data_dir, instance == database.instance);
     let copied = context.host.driver.copy_log(instance, reading.dir()).await;
     let log = copied
         .map_err(|error| machine(error.to_string()))?

@@ -680,7 +680,7 @@ impl Plane {
         trace: Trace,
         sent: Duration,
     ) -> Result<bool, Error> {
-        outcome::committed(&self.context, name, server, trace, sent).await
+        outcome::committed(&self.context, &*self.find(name)?, server, trace, sent).await
     }
 
     /// What keeps statements, which the end of its former server has interrupted, from being run again on the present one.

@@ -215,6 +215,12 @@ pub trait Servers: Send + Sync + 'static {
         Err(follows_none())
     }
 
+    /// Lets commits go on that wait for a replica which was sent them, and hold the server's log, so that nothing can be
+    /// written to remind it; returns whether they were let go. `others`: how many connected replicas may lack them.
+    async fn release_commits(&self, _server: &Server, _others: usize) -> Result<bool, ServerError> {
+        Err(follows_none())
+    }
+
     /// Removes the files of the server's log but the last two.
     async fn purge_own_log(&self, _server: &Server) -> Result<(), ServerError> {
         Err(follows_none())

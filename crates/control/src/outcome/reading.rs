@@ -48,6 +48,9 @@ pub(crate) struct Reading {
     /// Files that have not been read, the newest last, and when they were begun, in seconds since 1970.
     unread: Vec<(Name, u32)>,
     keys: Keys,
+    /// Whether nothing was written before the log's first file. A copy has more than what its own log tells: that begins when
+    /// the copy was made.
+    is_whole: bool,
     /// The oldest file that was read, and when it was begun.
     oldest: Option<(Name, u32)>,
     found: HashSet<Marker>,
@@ -62,14 +65,15 @@ impl Drop for Reading {
 }
 
 impl Reading {
-    /// A reading of files that are still to be copied.
-    pub(crate) fn new(data_dir: &Path) -> Self {
+    /// A reading of files that are still to be copied. `is_whole`: the instance is no copy of another one.
+    pub(crate) fn new(data_dir: &Path, is_whole: bool) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = data_dir.join("history").join(FETCHED);
         Self {
             dir: dir.join(format!("outcome-{number}")),
             unread: Vec::new(),
             keys: Keys::none(),
+            is_whole,
             oldest: None,
             found: HashSet::new(),
             last: LastGroups::default(),
@@ -160,7 +164,7 @@ impl Reading {
             return false;
         };
         // one that was begun within the same second may have been begun later
-        u64::from(*began) < second || is_first(name, *began)
+        u64::from(*began) < second || (self.is_whole && is_first(name, *began))
     }
 }
 

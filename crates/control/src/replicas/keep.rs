@@ -21,7 +21,7 @@ use crate::history::archive::{When, archive};
 use crate::instance::Instance;
 use crate::principal::Principal;
 use crate::seed::seed;
-use crate::servers::Server;
+use crate::servers::{Server, ServerError};
 use crate::status::{EventKind, Figures};
 use crate::time::{Late, now, within};
 
@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// A replica that is further behind than this, in seconds, is not read.
 const NEAR: u64 = 2;
+
+/// How long a statement that reminds a replica may take: commits that hold the log do not let it in.
+const REMIND: Duration = Duration::from_secs(1);
 
 /// Pause after a replica could not be made.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -439,7 +442,7 @@ impl Keeper {
     ) {
         let connected = !following.is_empty();
         let another = !following.is_subset(&self.following);
-        self.following = following;
+        let before = std::mem::replace(&mut self.following, following);
         let host = &self.creator.context.host;
         let waits = match self.database.spec().durability {
             CommitDurability::Local => false,
@@ -451,15 +454,19 @@ impl Keeper {
         };
         // its log is to go on from the history of the primary if it takes the place
         let begins = connected && std::mem::take(&mut self.is_new) && self.database.spec().history;
-        let set = within(host.deadlines.ask, async {
-            host.servers.wait_for_replica(primary, waits).await?;
-            match (waits && another) || begins {
-                true => host.servers.remind_replica(primary).await,
-                false => Ok(()),
-            }
-        });
+        let set = within(
+            host.deadlines.ask,
+            host.servers.wait_for_replica(primary, waits),
+        );
         self.commits_wait = waits;
-        let set = set.await;
+        let mut set = set.await;
+        if set.is_ok() && ((waits && another) || begins) {
+            set = self.remind(primary, waits && another).await;
+            if set.is_err() {
+                // it is new once more at the next look
+                self.following = before;
+            }
+        }
         if begins {
             let (creator, database) = (self.creator.clone(), Arc::clone(&self.database));
             self.creator.context.tasks.spawn(async move {
@@ -469,6 +476,32 @@ impl Keeper {
         if let Err(error) = set {
             self.commits_wait = true;
             warn!(database = %self.database.name, %error, "cannot set whether commits wait for a replica");
+        }
+    }
+
+    /// Writes something to the log that a replica acknowledges, and with it all that it has from its copy. `waited_for`: commits
+    /// may wait for that, and may hold the log.
+    async fn remind(&self, primary: &Server, waited_for: bool) -> Result<(), Late<ServerError>> {
+        let host = &self.creator.context.host;
+        let limit = match waited_for {
+            true => REMIND,
+            false => host.deadlines.ask,
+        };
+        let reminded = within(limit, host.servers.remind_replica(primary)).await;
+        match reminded {
+            Err(Late::TimedOut(_)) if waited_for => {
+                let members = self.replicas.members.lock().await.len();
+                let others = members.saturating_sub(self.following.len());
+                let released = host.servers.release_commits(primary, others);
+                let released = within(host.deadlines.ask, released);
+                let released = released.await?;
+                info!(database = %self.database.name, released, "commits held the log while they waited for a replica");
+                match released {
+                    true => Ok(()),
+                    false => reminded,
+                }
+            }
+            reminded => reminded,
         }
     }
 

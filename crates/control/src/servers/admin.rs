@@ -291,6 +291,11 @@ impl Servers for AdminServers {
         Ok(admin.follow().remind_follower().await?)
     }
 
+    async fn release_commits(&self, server: &Server, others: usize) -> Result<bool, ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().release_commits(others).await?)
+    }
+
     async fn purge_own_log(&self, server: &Server) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(admin.follow().purge_own_log().await?)

@@ -192,6 +192,27 @@ impl Follow<'_> {
         self.run("FLUSH HOSTS").await.map(drop)
     }
 
+    /// The same where that statement cannot be written, because commits that wait hold the server's log: they are let go if all
+    /// who follow, but for so many `others`, were sent all of it; returns whether they were. A commit that comes within this
+    /// moment is told at once.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn release_commits(&mut self, others: usize) -> Result<bool, AdminError> {
+        let sent = format!(
+            "SELECT COALESCE(SUM(STATE LIKE '%has sent all binlog to slave%') >= GREATEST(1, COUNT(*) - {others}), 0) \
+             FROM information_schema.PROCESSLIST WHERE COMMAND = 'Binlog Dump'"
+        );
+        if self.run(&sent).await?.text(0, 0) != "1" {
+            return Ok(false);
+        }
+        self.run("SET GLOBAL rpl_semi_sync_master_enabled = OFF")
+            .await?;
+        self.run("SET GLOBAL rpl_semi_sync_master_enabled = ON")
+            .await?;
+        Ok(true)
+    }
+
     /// Removes the files of the server's own log but the last two.
     ///
     /// # Errors
