@@ -4,11 +4,7 @@
 //! after it has moved, and for an hour after its move has failed.
 
 use std::collections::{BTreeMap, BTreeSet};
-<<<<<<< HEAD
-use std::path::PathBuf;
-=======
 use std::path::{Path, PathBuf};
->>>>>>> policy
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -192,11 +188,7 @@ impl Watcher {
             .collect())
     }
 
-<<<<<<< HEAD
-    async fn make(&mut self, database: &Arc<Database>, to: &PathBuf, reason: String) {
-=======
     async fn make(&mut self, database: &Arc<Database>, to: &Path, reason: String) {
->>>>>>> policy
         info!(database = %database.name, to = %to.display(), reason, "a database moves away");
         let reason = format!("it moves to {}: {reason}", to.display());
         let entry = entry(&database.name, reason);
@@ -210,11 +202,7 @@ impl Watcher {
         let order = MoveOrder {
             database: Arc::clone(database),
             place: Place {
-<<<<<<< HEAD
-                root: Some(to.clone()),
-=======
                 root: Some(to.to_path_buf()),
->>>>>>> policy
                 series: None,
             },
             keep: Duration::ZERO,
