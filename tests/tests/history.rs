@@ -579,3 +579,19 @@ fn a_log_that_is_begun_anew_past_the_proxy_is_a_gap_that_the_ledger_names() {
     let mut then = scene.connect("then", &who);
     assert_eq!(value(&mut then, "SELECT COUNT(*) FROM app.t"), "50");
 }
+
+#[test]
+fn a_database_with_a_history_that_sleeps_is_not_woken_by_what_needs_no_server() {
+    let scene = Scene::start(false, "");
+    let dormouse = &scene.dormouse;
+    let who = scene.create("shop");
+    let mut client = dormouse.connect(&who);
+    let version = value(&mut client, "SELECT @@version");
+    run(dormouse, &["park", "shop"]);
+    let mut another = dormouse.connect(&who);
+    for client in [&mut client, &mut another] {
+        assert_eq!(value(client, "SELECT 1"), "1");
+        assert_eq!(value(client, "SELECT @@version"), version);
+        assert_eq!(dormouse.state("shop"), "parked", "it was woken");
+    }
+}

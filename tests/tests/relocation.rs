@@ -383,3 +383,32 @@ fn no_account_that_was_changed_during_moves_is_lost() {
         assert!(noted.contains(&name), "{name} is not in the notes");
     }
 }
+
+/// Skipped where there is no second server.
+#[test]
+fn an_upgraded_database_that_sleeps_is_not_woken_by_what_needs_no_server() {
+    let older = std::env::var("DORMOUSE_TEST_MARIADBD").unwrap_or_default();
+    let newer = std::env::var("DORMOUSE_TEST_MARIADBD_118").ok();
+    let Some(newer) = newer.filter(|newer| *newer != older) else {
+        println!("skipped: there is no second server");
+        return;
+    };
+    let dormouse = Dormouse::start_with(&format!(
+        "[servers]\n\"11.8\" = \"{newer}\"\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n"
+    ));
+    let who = dormouse.create("shop", &[]);
+    let mut before = dormouse.connect(&who);
+    before.query("SELECT 1").value();
+    let _ = dormouse.json(&["upgrade", "shop", "--to", "11.8"]);
+    for _ in 0..2 {
+        let _ = dormouse.json(&["park", "shop"]);
+        for client in [&mut before, &mut dormouse.connect(&who)] {
+            assert_eq!(client.query("SELECT 1").value(), "1");
+            assert_eq!(dormouse.state("shop"), "parked", "SELECT 1 woke it");
+            let version = client.query("SELECT @@version").value();
+            assert!(version.starts_with("11.8"), "{version}");
+            assert_eq!(dormouse.state("shop"), "parked", "it was woken");
+        }
+        let _ = dormouse.json(&["wake", "shop"]);
+    }
+}

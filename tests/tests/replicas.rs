@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use dormouse_testkit::dormouse::output_of;
 use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
 use serde_json::Value;
 
@@ -317,4 +318,44 @@ fn after_an_upgrade_the_replicas_are_made_anew_by_the_newer_server() {
             !directory(&dormouse, one).exists()
         });
     }
+}
+
+/// A database with all the units that one may have on this machine.
+fn big(dormouse: &Dormouse) {
+    let sizes = (1..=64).rev().map(|units| format!("{units}..{units}"));
+    let made = |units: String| {
+        let create = ["create", "big", "--units", &units];
+        output_of(&mut dormouse.command(&create)).0
+    };
+    assert!(sizes.map(made).any(|made| made));
+}
+
+#[test]
+fn a_replica_and_a_move_wait_for_room_and_a_database_wakes_without() {
+    let dormouse = awake();
+    big(&dormouse);
+    let who = dormouse.create("shop", &["--units", "1..1"]);
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    thread::scope(|scope| {
+        let moved = scope.spawn(|| dormouse.json(&["move", "shop"]));
+        process::until("the move waits for room", || {
+            let waits = dormouse.show("shop")["moving"]["waits_for"].clone();
+            waits.as_str().is_some_and(|why| why.contains("no room"))
+        });
+        client.query("CREATE TABLE app.t (n INT PRIMARY KEY)").ok();
+        let _ = dormouse.json(&["park", "big"]);
+        moved.join().unwrap();
+    });
+    // it wakes whatever others have, and a replica waits for it
+    let _ = dormouse.json(&["wake", "big"]);
+    let _ = dormouse.json(&["set", "shop", "--replicas", "1"]);
+    process::until("it is told", || {
+        let log = dormouse.log();
+        log.contains("cannot make a replica") && log.contains("no room")
+    });
+    client.query("INSERT INTO app.t VALUES (1)").ok();
+    assert_eq!(instances(&dormouse), BTreeSet::new());
+    let _ = dormouse.json(&["park", "big"]);
+    until_following(&dormouse, 1);
 }

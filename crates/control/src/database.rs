@@ -87,15 +87,14 @@ struct Apart {
     starved: u64,
     /// Held by those who change accounts or global variables without a pass of the door, and by who must have none of that.
     changes: Weak<Changes>,
+    /// As long as this is there, nobody has [`MayChange`].
+    no_change: Option<OwnedRwLockWriteGuard<()>>,
 }
 
 type Changes = tokio::sync::RwLock<()>;
 
 /// The right to change accounts or global variables on the server without a pass of the door.
 pub(crate) type MayChange = OwnedRwLockReadGuard<()>;
-
-/// As long as this is there, nobody has [`MayChange`].
-pub(crate) type NoChange = OwnedRwLockWriteGuard<()>;
 
 impl Database {
     pub(crate) fn new(row: DatabaseRow, meter: SharedMeter) -> Arc<Self> {
@@ -262,9 +261,22 @@ impl Database {
         self.changes().read_owned().await
     }
 
-    /// Waits until nobody changes accounts or global variables; who begins to waits.
-    pub(crate) async fn no_change(&self) -> NoChange {
-        self.changes().write_owned().await
+    /// Waits until nobody changes accounts or global variables; who begins to waits until [`Database::allow_changes`].
+    pub(crate) async fn stop_changes(&self) {
+        let there = { self.apart() }
+            .as_ref()
+            .is_some_and(|apart| apart.no_change.is_some());
+        if !there {
+            let none = self.changes().write_owned().await;
+            self.apart().get_or_insert_default().no_change = Some(none);
+        }
+    }
+
+    /// Accounts and global variables may be changed again.
+    pub(crate) fn allow_changes(&self) {
+        if let Some(apart) = self.apart().as_mut() {
+            apart.no_change = None;
+        }
     }
 
     fn changes(&self) -> Arc<Changes> {

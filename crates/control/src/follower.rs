@@ -61,6 +61,20 @@ impl Follower {
         reaches.await.map_err(|error| error.to_string())
     }
 
+    /// The same, without the follower: it may be used meanwhile.
+    pub(crate) fn reaching(
+        &self,
+        position: &str,
+        limit: Duration,
+    ) -> impl Future<Output = Result<bool, String>> + Send + use<> {
+        let (server, host, position) = (self.server(), Arc::clone(&self.host), position.to_owned());
+        async move {
+            let server = server.map_err(|error| error.to_string())?;
+            let reaches = host.servers.reaches(&server, &position, limit);
+            reaches.await.map_err(|error| error.to_string())
+        }
+    }
+
     /// Asks its server.
     pub(crate) async fn ask<T>(
         &self,

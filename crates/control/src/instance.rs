@@ -260,6 +260,7 @@ impl Instance {
                 error!(%error, "its files are gone");
                 self.run = Run::Stopped;
                 self.serving = None;
+                self.note_follower();
                 lost = Some(error);
             }
             Err(error) => warn!(%error, "cannot observe the instance"),
@@ -288,6 +289,15 @@ impl Instance {
         }
         self.run = seen.run;
         self.serving = Serving::seen(seen);
+        self.note_follower();
+    }
+
+    /// Reports its units to the machine's room, if it follows another one. The actor reports those of a primary.
+    fn note_follower(&self) {
+        if self.history == History::Follow {
+            let units = (self.run == Run::Running).then_some(self.units);
+            self.host.room.note_follower(self.id, units);
+        }
     }
 
     /// Time of the next poll of its load; `None` if its server does not run.

@@ -84,6 +84,8 @@ pub(crate) struct Meter {
     /// The units that are free of charge past the spend limit.
     baseline: Units,
     book: Book,
+    /// The next process that is observed has used CPU before it served the database, which was not the database's.
+    hands_over: bool,
     /// There is something to write.
     news: bool,
     /// It is in the queue of meters to write.
@@ -129,6 +131,7 @@ impl Meter {
             carried: Carried::default(),
             baseline,
             book: Book::new(spent),
+            hands_over: false,
             news: false,
             queued: false,
         }
@@ -176,6 +179,11 @@ impl Meter {
             ..charged
         };
         self.book.add(now.wall, true, Metered { used, charged });
+    }
+
+    /// Another process serves the database from now on, which has run before: the next observation is the first of it.
+    pub(crate) fn hand_over(&mut self) {
+        self.hands_over = true;
     }
 
     /// Records statements answered while the database sleeps and is not observed.
@@ -227,10 +235,15 @@ impl Meter {
     /// The CPU time since the mark; moves the mark's counter.
     fn cpu_since(&mut self, seen: &Seen) -> u64 {
         let another = seen.incarnation.is_some() && seen.incarnation != self.mark.incarnation;
-        let before = if another { 0 } else { self.mark.cpu_us };
         let told = seen
             .cpu
             .map(|cpu| u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX));
+        let has_run = another && std::mem::take(&mut self.hands_over);
+        let before = match (another, has_run) {
+            (true, true) => told.unwrap_or(0),
+            (true, false) => 0,
+            (false, _) => self.mark.cpu_us,
+        };
         // the counter can be read in two ways, whose results differ slightly
         self.mark.cpu_us = told.unwrap_or(before).max(before);
         self.mark.cpu_us - before

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use dormouse_driver::Place;
 use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::Order;
+use dormouse_policy::placement::Stay;
 use dormouse_types::{InstanceId, State};
 use jiff::{SignedDuration, Timestamp};
 use tracing::{debug, warn};
@@ -167,9 +168,15 @@ impl Creator {
             self.obey(database, Order::Wake, by).await?;
         }
         moving.keep_awake();
-        let units = database.view().units;
         let tell = |stage| moving.tell(stage);
-        let follower = seed(self, database, units, &order.place, tell).await?;
+        let mut attempts = Attempts::new();
+        let follower = loop {
+            let units = (database.view().units, Stay::Passing);
+            match seed(self, database, units, &order.place, tell).await {
+                Ok(follower) => break follower,
+                Err(no_room) => attempts.again(no_room, moving).await?,
+            }
+        };
         history::begin(self, database).await;
         Ok(Files::Following(follower))
     }

@@ -529,12 +529,30 @@ impl Plane {
     /// server of another version will serve it.
     #[must_use]
     pub fn variables(&self, name: &DatabaseName) -> Option<Variables> {
-        let noted = self.context.registry.find(name)?.fresh_notes()?;
-        let same = |all: &&Variables| {
-            let noted = all.get("version");
-            noted.is_some_and(|version| self.server_version().ends_with(version))
+        /// A server adds it if it keeps a binary log.
+        const LOG: &str = "-log";
+        let database = self.context.registry.find(name)?;
+        let noted = database.fresh_notes()?;
+        let all = noted.variables.as_ref()?;
+        let version = all.get("version")?;
+        let bare = version.strip_suffix(LOG).unwrap_or(version);
+        // that of its own server, which need not be that of new databases
+        let present = self.context.host.version_of(database.seat());
+        if !present.ends_with(bare) {
+            return None;
+        }
+        if database.state() == State::Suspended {
+            return Some(all.clone());
+        }
+        // the next server need not keep one because this one did, for a move
+        let next = match database.spec().keeps_log() {
+            true => format!("{bare}{LOG}"),
+            false => bare.to_owned(),
         };
-        noted.variables.as_ref().filter(same).cloned()
+        Some(match next == version {
+            true => all.clone(),
+            false => all.with("version", &next),
+        })
     }
 
     /// Its current global variables: queried from the server while it is active, else as

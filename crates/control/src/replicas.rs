@@ -13,6 +13,7 @@ use dormouse_driver::Run;
 use dormouse_types::{DatabaseName, Incarnation, InstanceId, ReplicaCount};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::follower::Follower;
@@ -165,15 +166,29 @@ impl Replicas {
         self.seen().iter().filter(follows).count()
     }
 
-    /// Before the primary stops: lets them get what they lack, up to these transactions, and stops them.
-    pub(crate) async fn rest(&self, position: Option<&str>) {
-        if let Some(position) = position {
-            self.rested.store(number(position), Ordering::SeqCst);
+    /// Before the primary stops: lets all of them get what they lack, up to these transactions, for a limited time. It may be
+    /// cancelled; who keeps them stops them when the database sleeps.
+    pub(crate) async fn catch_up(&self, position: &str) {
+        let mut waiting = JoinSet::new();
+        for member in self.members.lock().await.iter_mut() {
+            let id = member.follower.id();
+            if let Some(reaching) = member.reaching(position).await {
+                waiting.spawn(async move { (id, reaching.await) });
+            }
         }
-        let mut members = self.members.lock().await;
-        for member in members.iter_mut() {
-            member.rest(position).await;
+        while let Some(waited) = waiting.join_next().await {
+            match waited {
+                Ok((_, Ok(true))) => {}
+                Ok((id, Ok(false))) => info!(instance = %id, "a replica sleeps before it has all"),
+                Ok((id, Err(error))) => warn!(instance = %id, error, "a replica does not answer"),
+                Err(error) => warn!(%error, "a task that waits for a replica has ended"),
+            }
         }
+    }
+
+    /// The primary stops, with these transactions: a replica that has fewer takes no place.
+    pub(crate) fn rest(&self, position: &str) {
+        self.rested.store(number(position), Ordering::SeqCst);
     }
 
     /// The replica that has received most, with all of that applied, and the states of the primary's events; `None` if
@@ -227,29 +242,21 @@ impl Replicas {
 }
 
 impl Member {
-    /// Gets what it lacks, and stops.
-    async fn rest(&mut self, position: Option<&str>) {
+    /// Waits until it has these transactions, if its server runs or is frozen.
+    async fn reaching(
+        &mut self,
+        position: &str,
+    ) -> Option<impl Future<Output = Result<bool, String>> + Send + use<>> {
         let instance = &mut self.follower.instance;
         if instance.run() == Run::Stopped {
-            return;
+            return None;
         }
         if instance.run() == Run::Frozen
             && let Err(error) = instance.thaw().await
         {
             warn!(instance = %instance.id(), %error, "cannot thaw a replica");
         }
-        if let Some(position) = position {
-            match self.follower.reaches(position, REST).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    info!(instance = %self.follower.id(), "a replica sleeps before it has all")
-                }
-                Err(error) => {
-                    warn!(instance = %self.follower.id(), error, "a replica does not answer")
-                }
-            }
-        }
-        self.stop().await;
+        Some(self.follower.reaching(position, REST))
     }
 
     async fn stop(&mut self) {

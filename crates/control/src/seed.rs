@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_driver::{Check, CopyOptions, History, Place};
+use dormouse_policy::placement::Stay;
 use dormouse_types::{InstanceId, Series, Units};
 
 use crate::admission::Importance;
@@ -24,16 +25,30 @@ use crate::time::within;
 const FROZEN_BY_CHOICE: Duration = Duration::from_millis(100);
 
 /// Copies the files of a database that is awake and keeps a log, and lets the copy follow it. `tell` is called with what
-/// it does. If that fails, nothing is left.
+/// it does. If that fails, nothing is left. [`Error::Refused`]: there is no room for it.
 pub(crate) async fn seed(
     creator: &Creator,
     database: &Arc<Database>,
-    units: Units,
+    (units, stay): (Units, Stay),
     place: &Place,
     tell: impl Fn(&'static str),
 ) -> Result<Follower, Error> {
+    let no_room = |reason| Error::Refused {
+        database: database.name.clone(),
+        state: database.state(),
+        reasons: vec![reason],
+    };
+    let room = &creator.context.host.room;
+    room.has_room(units, stay).map_err(no_room)?;
     tell("copying its files");
     let copy = files_of(creator, database, place).await?;
+    let units = match room.reserve_follower(copy.id, units, stay) {
+        Ok(units) => units,
+        Err(reason) => {
+            creator.warm.discard(copy.id).await;
+            return Err(no_room(reason));
+        }
+    };
     let host = Arc::clone(&creator.context.host);
     let instance = Instance::new(Arc::clone(&host), copy.id, units);
     let mut follower = Follower::new(instance.of(database.instance), Arc::clone(&host));

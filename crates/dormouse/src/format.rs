@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use dormouse_api::model::{
-    BranchOf, By, Database, Encryption, Event, Spend, Token, UsageReport, UsageRow, User,
+    BranchOf, By, Database, Encryption, Event, MoveStatus, Spend, Token, UsageReport, UsageRow,
+    User,
 };
 use dormouse_types::{
     Bytes, DatabaseName, Doing, Layer, Money, PoolStatus, ReadCounts, SessionStatus, State,
@@ -121,6 +122,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
             format!("{:.0} ({} ago)", d.since, age(d.since, now)),
         ),
         ("because", d.reason.clone()),
+        ("move", or_none(d.moving.as_ref().map(moving))),
         ("process", or_none(d.pid.map(|pid| format!("pid {pid}")))),
         ("sandbox", layers(&d.layers)),
         ("memory", or_none(d.memory.map(size))),
@@ -175,6 +177,16 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
     rows.iter()
         .map(|(key, value)| format!("{key:<15}  {value}\n"))
         .collect()
+}
+
+/// A move that is under way: for how long, what it does, and what it waits for.
+fn moving(moving: &MoveStatus) -> String {
+    let took = duration(Duration::from_millis(moving.took_ms));
+    let stage = &moving.stage;
+    match &moving.waits_for {
+        Some(what) => format!("{stage}, for {took}; it waits for {what}"),
+        None => format!("{stage}, for {took}"),
+    }
 }
 
 /// The replicas, and what they are for.

@@ -522,7 +522,13 @@ impl Driver for LocalDriver {
         let instance = self.shared.find(id)?;
         let lock = instance.lock().await;
         let port = instance::upstream(&self.shared, id, &instance)?;
-        let fed = port.feed(id, (source, endpoint), &self.shared.config.secret);
+        let offer = self.offer();
+        let server = offer
+            .server(self.shared.series(source))
+            .or(offer.server(None));
+        let version = server.map(|server| server.greeting.clone());
+        let source = (source, endpoint, version.as_deref().unwrap_or_default());
+        let fed = port.feed(id, source, &self.shared.config.secret);
         drop(lock);
         fed
     }

@@ -9,6 +9,8 @@
 //! - a database can always have its minimum. No wake is refused, because a waiting statement
 //!   has precedence over the budget; instead [`give_back`] makes databases above their minimum shrink,
 //!   the least loaded first, until the budget is kept or all have their minimum;
+//! - a server that follows another one starts only if there is room for it beside the minimum of those that are awake; databases above
+//!   their minimum shrink for it;
 //! - growth never exceeds the budget: it is cut to what fits, and the reason names the limit;
 //! - growth for CPU never exceeds the machine's cores;
 //! - while the CPU is used up, growth for CPU only takes from other databases, so it is allowed up to
@@ -147,6 +149,41 @@ fn cores(millicores: u32) -> String {
 
 fn allotted(databases: &[Claim]) -> u64 {
     databases.iter().map(|d| u64::from(d.units.0)).sum()
+}
+
+/// How long a server that follows another one is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// As long as its database is awake: a replica. It keeps to the budget.
+    Lasting,
+    /// Until its database has gone over to it: it may use what is kept free of the machine's memory.
+    Passing,
+}
+
+/// How many units a server gets that is to follow another one: those that are `wanted`, or as many as there is room for beside the
+/// minimum of all that are awake, but at least one. The `others`: databases that are awake, and servers that follow them, whose
+/// size is their minimum.
+///
+/// # Errors
+/// There is no room for one unit: why, for people.
+pub fn follow(
+    capacity: Capacity,
+    others: &[Claim],
+    wanted: Units,
+    stay: Stay,
+) -> Result<Units, String> {
+    let most = match stay {
+        Stay::Lasting => capacity.budget(),
+        Stay::Passing => capacity.memory.0 / Units(1).memory().0,
+    };
+    let least: u64 = others.iter().map(weight).sum();
+    match u16::try_from(most.saturating_sub(least)).unwrap_or(u16::MAX) {
+        0 => Err(format!(
+            "there is no room for it: of {most} units of memory, the databases that are awake, their replicas and copies need \
+             {least} at least"
+        )),
+        left => Ok(wanted.min(Units(left)).max(Units(1))),
+    }
 }
 
 /// A database that must shrink.

@@ -134,6 +134,17 @@ impl Variables {
         find(&self.own, name).or_else(|| find(&self.common, name))
     }
 
+    /// The same values, but for this variable, which it has.
+    #[must_use]
+    pub fn with(&self, variable: &str, value: &str) -> Self {
+        let lines = self.lines().map(|line| match line.split_once('=') {
+            Some((name, _)) if name == variable => (name, value),
+            Some(other) => other,
+            None => (line, ""),
+        });
+        lines.collect()
+    }
+
     /// The same values, sharing the memory of `other` where they are equal. `None` if the two do not
     /// have the same names in the same order.
     #[must_use]
@@ -268,6 +279,13 @@ mod tests {
         assert_eq!(all.get("t"), None);
         let text = String::from(all.clone());
         assert_eq!(Variables::from(text), all);
+    }
+
+    #[test]
+    fn one_value_is_replaced() {
+        let all: Variables = [("a", "1"), ("b", "x=y"), ("c", "3")].into_iter().collect();
+        let wanted: Variables = [("a", "1"), ("b", "2"), ("c", "3")].into_iter().collect();
+        assert_eq!(all.with("b", "2"), wanted);
     }
 
     #[test]

@@ -304,8 +304,14 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             origin,
         } => {
             connection
-                .prepare_cached("DELETE FROM instances WHERE id = ?1 OR database = ?2")?
-                .execute(params![instance.0, name.as_str()])?;
+                .prepare_cached("DELETE FROM instances WHERE id = ?1")?
+                .execute([instance.0])?;
+            // its replicas, which are removed after it
+            connection
+                .prepare_cached(
+                    "UPDATE instances SET phase = ?2, database = NULL, role = NULL WHERE database = ?1",
+                )?
+                .execute(params![name.as_str(), Phase::Removing.as_str()])?;
             connection
                 .prepare_cached("DELETE FROM databases WHERE name = ?1")?
                 .execute([name.as_str()])?;

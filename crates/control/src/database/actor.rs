@@ -23,7 +23,7 @@ use super::context::Context;
 use super::habits::Habits;
 use super::requests::Originator;
 use super::scaling::Scaling;
-use super::{Database, NoChange, busy};
+use super::{Database, busy};
 use crate::catalog::{Change, Durability, Entry};
 use crate::error::Error;
 use crate::instance::warming::Warmed;
@@ -66,8 +66,6 @@ pub(crate) struct Actor {
     pub(super) intent: Option<JoinHandle<Result<(), Error>>>,
     /// Who caused the current act; `None`: Dormouse.
     pub(super) acts_for: Option<Box<Originator>>,
-    /// Nobody changes accounts or global variables during the current act.
-    pub(super) no_change: Option<NoChange>,
 }
 
 /// Result of an act.
@@ -175,7 +173,6 @@ impl Actor {
             intent_failed: false,
             intent: None,
             acts_for: None,
-            no_change: None,
         })
     }
 
@@ -318,7 +315,7 @@ impl Actor {
             return self.refuse(LIMIT);
         }
         self.door = Door::Open;
-        self.no_change = None;
+        self.database.allow_changes();
         self.database.demand_met();
         let view = self.database.view();
         if let Some(serving) = view.serving.as_deref() {

@@ -70,15 +70,15 @@ pub(super) async fn take(actor: &mut Actor) -> Result<(), Hitch> {
 /// Lets nobody change accounts or global variables until the door opens, or the transition is over: neither these notes nor
 /// another instance would have it.
 async fn settle_changes(actor: &mut Actor) -> Result<(), Hitch> {
-    if actor.no_change.is_some() {
-        return Ok(());
-    }
     let limit = actor.context.host.deadlines.ask;
-    let rests = async { Ok::<_, Infallible>(actor.database.no_change().await) };
+    let rests = async {
+        actor.database.stop_changes().await;
+        Ok::<_, Infallible>(())
+    };
     let rests = actor.unless_wanted(within(limit, rests)).await;
     let may_go = actor.database.current_order(actor.door) == Some(Order::ParkAndLose);
     match rests {
-        Ok(rests) => actor.no_change = Some(rests),
+        Ok(()) => {}
         Err(Hitch::Failed(_)) if may_go => {}
         Err(Hitch::Failed(_)) => {
             let reason = "an account or a global variable is being changed".to_owned();

@@ -8,7 +8,7 @@ use dormouse_policy::{Act, Cause};
 use dormouse_types::{State, Veto, VetoReason};
 use tracing::{error, warn};
 
-use super::actor::{Actor, Done, Hitch, carries_through};
+use super::actor::{Actor, Done, Failure, Hitch, carries_through};
 use super::{hours, notes, rights};
 use crate::time::{now, within};
 
@@ -89,8 +89,14 @@ async fn prepare(actor: &mut Actor, from: State) -> Result<Vec<String>, Hitch> {
         let position = within(host.deadlines.ask, async {
             host.servers.logged(&actor.instance.server()?).await
         });
-        let position = position.await.ok();
-        replicas.rest(position.as_deref()).await;
+        if let Ok(position) = position.await {
+            let caught_up = async {
+                replicas.catch_up(&position).await;
+                Ok::<_, Failure>(())
+            };
+            actor.unless_wanted(caught_up).await?;
+            replicas.rest(&position);
+        }
     }
     actor.instance.disconnect().await;
     let release = actor.context.doors.release(&actor.database.name);

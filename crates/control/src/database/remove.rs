@@ -53,12 +53,9 @@ pub(super) async fn remove(actor: &mut Actor, act: Act) -> Done {
 async fn erase(actor: &mut Actor, from: State, act: &Act, began: Instant) -> Result<(), Error> {
     let instance = actor.instance.id();
     let name = actor.database.name.clone();
-    for id in actor
-        .context
-        .catalog
-        .former(Some(name), Timestamp::MAX)
-        .await?
-    {
+    let catalog = &actor.context.catalog;
+    let former = catalog.former(Some(name), Timestamp::MAX).await?;
+    for id in former.iter().copied() {
         let removed = actor.context.host.remove(id).await;
         removed.map_err(|error| Error::Machine {
             doing: format!("removing instance {id}, from which it moved"),
@@ -84,20 +81,16 @@ async fn erase(actor: &mut Actor, from: State, act: &Act, began: Instant) -> Res
     let (dropped, to) = (EventKind::Dropped, State::Dropping);
     let reason = actor.database.view().reason;
     let entry = actor.entry(dropped, from, to, act.cause, reason, began);
-    actor
-        .context
-        .catalog
-        .write(
-            Durability::Soon,
-            vec![
-                Change::Gone {
-                    name,
-                    instance,
-                    origin: actor.database.instance,
-                },
-                Change::Ledger(Box::new(entry)),
-                Change::Meter(actor.database.shared_meter()),
-            ],
-        )
-        .await
+    let mut changes = vec![
+        Change::Gone {
+            name,
+            instance,
+            origin: actor.database.instance,
+        },
+        Change::Ledger(Box::new(entry)),
+        Change::Meter(actor.database.shared_meter()),
+    ];
+    changes.extend(former.into_iter().map(Change::InstanceGone));
+    let catalog = &actor.context.catalog;
+    catalog.write(Durability::Soon, changes).await
 }

@@ -82,6 +82,8 @@ pub(super) async fn take(actor: &mut Actor, instance: Instance) -> Instance {
     actor.next_generation();
     let stale = |view: &mut View| Arc::make_mut(&mut view.noted).fresh = false;
     actor.database.change(stale);
+    // what it has used as a follower is not charged
+    actor.database.meter().hand_over();
     actor.look().await;
     actor.instance.count_from_start();
     former

@@ -5,6 +5,7 @@ use std::time::Instant;
 use dormouse_policy::Act;
 use dormouse_policy::lifecycle::Order;
 use dormouse_types::State;
+use jiff::Timestamp;
 use tracing::error;
 
 use super::actor::{Actor, Done};
@@ -21,6 +22,17 @@ pub(super) async fn succeed(actor: &mut Actor, act: Act, heir: Heir) -> Done {
     let doors = &actor.context.doors;
     actor.instance.clear_load();
     doors.remove(&actor.database.name);
+    // afterwards no database has them
+    let name = actor.database.name.clone();
+    let left = actor
+        .context
+        .catalog
+        .former(Some(name), Timestamp::MAX)
+        .await;
+    let left = left.unwrap_or_else(|error| {
+        error!(%error, "instances from which it has moved are left to the next start");
+        Vec::new()
+    });
     if let Err(error) = hand_on(actor, &act, &heir, began).await {
         error!(%error, hint = error.hint(), "cannot be replaced");
         let database = &actor.database;
@@ -39,14 +51,29 @@ pub(super) async fn succeed(actor: &mut Actor, act: Act, heir: Heir) -> Done {
         return Done::Again;
     }
     if heir.keep_as.is_none() {
-        // its row says that it is being removed: if this fails, the next start does it
-        if let Err(error) = actor.instance.remove().await {
-            error!(%error, "the replaced instance is left to the next start");
-        } else {
-            let gone = vec![Change::InstanceGone(actor.instance.id())];
-            if let Err(error) = actor.context.catalog.write(Durability::Soon, gone).await {
-                error!(%error, hint = error.hint(), "the replaced instance is left to the next start");
+        // their rows say that they are being removed: if this fails, the next start does it
+        let primary = actor.instance.id();
+        let removed = actor
+            .instance
+            .remove()
+            .await
+            .map_err(|error| (primary, error));
+        let mut gone = vec![removed.map(|()| primary)];
+        for id in left {
+            let removed = actor.context.host.remove(id).await;
+            gone.push(removed.map(|()| id).map_err(|error| (id, error)));
+        }
+        let mut changes = Vec::new();
+        for removed in gone {
+            match removed {
+                Ok(id) => changes.push(Change::InstanceGone(id)),
+                Err((id, error)) => {
+                    error!(instance = %id, %error, "the replaced instance is left to the next start");
+                }
             }
+        }
+        if let Err(error) = actor.context.catalog.write(Durability::Soon, changes).await {
+            error!(%error, hint = error.hint(), "the replaced instances are left to the next start");
         }
     }
     actor.note_room();

@@ -77,7 +77,7 @@ async fn turns(actor: &mut Actor) -> Outcome {
         actor.acts_for = actor.database.originator(act.cause).map(Box::new);
         let done = Box::pin(perform(actor, act)).await;
         actor.acts_for = None;
-        actor.no_change = None;
+        actor.database.allow_changes();
         match done {
             Done::Again => {}
             Done::Refused(reasons) if ordered => actor.database.refuse(reasons),

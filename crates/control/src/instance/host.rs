@@ -23,6 +23,7 @@ pub(crate) struct Host {
 impl Host {
     /// Ends an instance's server and removes its files, if they exist.
     pub(crate) async fn remove(&self, id: InstanceId) -> Result<(), Late<DriverError>> {
+        self.room.note_follower(id, None);
         let remove = async {
             match self.driver.remove(id).await {
                 Err(DriverError::Unknown(_)) => Ok(()),

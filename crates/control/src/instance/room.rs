@@ -3,11 +3,11 @@
 //! Each actor reports here the units and CPU use of its server, reserves room before it grows, and queries whether
 //! it must give room back. [`dormouse_policy::placement`] decides.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dormouse_policy::autoscale::{SizeStep, Why};
-use dormouse_policy::placement::{self, Capacity, Claim, Growth};
+use dormouse_policy::placement::{self, Capacity, Claim, Growth, Stay};
 use dormouse_types::{InstanceId, UnitRange, Units};
 
 use crate::error::Error;
@@ -22,18 +22,37 @@ pub(crate) struct Room {
 #[derive(Default)]
 struct All {
     each: HashMap<InstanceId, Claim>,
+    /// Those of them that follow another one: replicas, and instances to which a database moves.
+    followers: HashSet<InstanceId>,
     /// Sum of their units.
     allotted: u64,
 }
 
 impl All {
     fn put(&mut self, instance: InstanceId, awake: Option<Claim>) {
+        self.followers.remove(&instance);
         let before = match awake {
             Some(awake) => self.each.insert(instance, awake),
             None => self.each.remove(&instance),
         };
         let units = |awake: Option<Claim>| awake.map_or(0, |awake| u64::from(awake.units.0));
         self.allotted = self.allotted + units(awake) - units(before);
+    }
+
+    fn put_follower(&mut self, instance: InstanceId, units: Option<Units>) {
+        match units {
+            Some(units) => {
+                let claim = Claim {
+                    units,
+                    min: units,
+                    used: 0,
+                };
+                self.put(instance, Some(claim));
+                self.followers.insert(instance);
+            }
+            None if self.followers.contains(&instance) => self.put(instance, None),
+            None => {}
+        }
     }
 }
 
@@ -65,6 +84,39 @@ impl Room {
     /// Records the units and use of a server; `None`: it sleeps.
     pub(crate) fn note(&self, instance: InstanceId, awake: Option<Claim>) {
         self.all().put(instance, awake);
+    }
+
+    /// Records the units of a server that follows another one; `None`: it does not run.
+    pub(crate) fn note_follower(&self, instance: InstanceId, units: Option<Units>) {
+        self.all().put_follower(instance, units);
+    }
+
+    /// Whether there is room for a server that is to follow another one.
+    ///
+    /// # Errors
+    /// There is none: why.
+    pub(crate) fn has_room(&self, wanted: Units, stay: Stay) -> Result<(), String> {
+        let others: Vec<Claim> = self.all().each.values().copied().collect();
+        placement::follow(self.capacity, &others, wanted, stay).map(drop)
+    }
+
+    /// Reserves the units of a server that is about to follow another one, as many as there is room for; the end of its server
+    /// ends that.
+    ///
+    /// # Errors
+    /// There is no room: why.
+    pub(crate) fn reserve_follower(
+        &self,
+        instance: InstanceId,
+        wanted: Units,
+        stay: Stay,
+    ) -> Result<Units, String> {
+        let mut all = self.all();
+        let others = all.each.iter().filter(|(id, _)| **id != instance);
+        let others: Vec<Claim> = others.map(|(_, claim)| *claim).collect();
+        let units = placement::follow(self.capacity, &others, wanted, stay)?;
+        all.put_follower(instance, Some(units));
+        Ok(units)
     }
 
     /// Reserves room for a server to grow by this step, as far as the budget allows; returns how far it may

@@ -65,6 +65,23 @@ fn days(book: &Book) -> Vec<String> {
 }
 
 #[test]
+fn what_a_server_has_used_before_it_serves_the_database_is_not_counted() {
+    let now = start();
+    let mut meter = meter(now);
+    meter.see(now, awake(1, 500));
+    meter.see(now.after(1000), awake(1, 900));
+    // a replica takes its place: it has used much
+    meter.hand_over();
+    meter.see(now.after(2000), awake(2, 700_000));
+    assert_eq!(meter.total(now.after(2000)).cpu_us, 900_000);
+    meter.see(now.after(3000), awake(2, 700_100));
+    assert_eq!(meter.total(now.after(3000)).cpu_us, 1_000_000);
+    // a server that is started counts from its start
+    meter.see(now.after(4000), awake(3, 50));
+    assert_eq!(meter.total(now.after(4000)).cpu_us, 1_050_000);
+}
+
+#[test]
 fn a_sleep_is_counted_when_it_ends_and_split_by_days() {
     let t = start().after(22 * HOUR);
     let mut meter = meter(t);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dormouse_driver::{Observed, Run};
 use dormouse_policy::Cause;
 use dormouse_policy::horizontal::replicas::Setting;
+use dormouse_policy::placement::Stay;
 use dormouse_types::{CommitDurability, InstanceId, Replica, State};
 use tracing::{error, info, warn};
 
@@ -361,6 +362,11 @@ impl Keeper {
             // one that an earlier Dormouse has started may run already
             member.follower.instance.observe().await;
             member.follower.instance.set_follows();
+            if member.follower.instance.run() != Run::Running
+                && let Err(reason) = self.reserve(member)
+            {
+                return status(ReplicaDoing::CatchingUp, Some(reason));
+            }
             let _admitted = self
                 .creator
                 .context
@@ -418,6 +424,16 @@ impl Keeper {
             applied: progress.applied,
             error: progress.error,
         }
+    }
+
+    /// Reserves room for a replica that is about to start.
+    fn reserve(&self, member: &mut Member) -> Result<(), String> {
+        let room = &self.creator.context.host.room;
+        let instance = &mut member.follower.instance;
+        let wanted = self.database.view().units;
+        let units = room.reserve_follower(instance.id(), wanted, Stay::Lasting)?;
+        instance.set_units(units);
+        Ok(())
     }
 
     fn readable(&self, member: &Member) -> Option<Replica> {
@@ -542,7 +558,14 @@ impl Keeper {
             return None;
         }
         let place = host.place_of_replica(self.database.seat(), &self.roots().await);
-        let seeded = seed(&self.creator, &self.database, units, &place, |_| {}).await;
+        let seeded = seed(
+            &self.creator,
+            &self.database,
+            (units, Stay::Lasting),
+            &place,
+            |_| {},
+        )
+        .await;
         let follower = seeded
             .inspect_err(
                 |error| warn!(database = %self.database.name, %error, "cannot make a replica"),

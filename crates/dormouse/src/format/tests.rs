@@ -140,6 +140,27 @@ fn an_empty_list_names_the_next_command() {
 }
 
 #[test]
+fn a_move_under_way_is_shown_with_what_it_waits_for() {
+    let mut d = shop();
+    let shown = |d: &Database| database(d, at("2026-01-01T00:00:03Z"), Colours::Off);
+    assert!(
+        shown(&d).contains("\nmove             none\n"),
+        "{}",
+        shown(&d)
+    );
+    d.moving = Some(MoveStatus {
+        stage: "waiting for a moment to switch".to_owned(),
+        waits_for: Some("temporary_table (session 1073741839)".to_owned()),
+        took_ms: 4005,
+    });
+    let line = "\nmove             waiting for a moment to switch, for 4.00 s; it waits for temporary_table (session 1073741839)\n";
+    assert!(shown(&d).contains(line), "{}", shown(&d));
+    d.moving.as_mut().unwrap().waits_for = None;
+    let line = "\nmove             waiting for a moment to switch, for 4.00 s\n";
+    assert!(shown(&d).contains(line), "{}", shown(&d));
+}
+
+#[test]
 fn one_database_is_shown_with_all_details() {
     let text = database(&shop(), at("2026-01-01T00:00:03Z"), Colours::Off);
     for line in [

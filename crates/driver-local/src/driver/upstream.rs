@@ -10,14 +10,19 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_driver::{Error, Upstream};
-use dormouse_engine::admin::relay::feed;
+use dormouse_engine::admin::AdminError;
+use dormouse_engine::admin::relay::{feed, prove};
 use dormouse_engine::{Layout, Secret};
 use dormouse_types::{Endpoint, InstanceId};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, warn};
 
 /// Connections of one follower at a time: it has one, and for a moment a second one when it connects again.
 const MOST: usize = 4;
+
+/// Connections at a time whose clients have not proved yet that they are the follower.
+const UNPROVEN: usize = 16;
 
 /// Bytes of a password.
 const PASSWORD: usize = 24;
@@ -46,6 +51,10 @@ struct Source {
     endpoint: Endpoint,
     secret: Secret,
     password: String,
+    /// The version of the server, as in its greeting.
+    version: String,
+    /// How many may be served.
+    served: Semaphore,
 }
 
 impl Port {
@@ -80,7 +89,7 @@ impl Port {
     pub(super) fn feed(
         &self,
         follower: InstanceId,
-        (instance, endpoint): (InstanceId, &Endpoint),
+        (instance, endpoint, version): (InstanceId, &Endpoint, &str),
         secret: &Secret,
     ) -> Result<Upstream, Error> {
         let begin = || {
@@ -94,6 +103,8 @@ impl Port {
                 endpoint: endpoint.clone(),
                 secret: secret.clone(),
                 password: password.clone(),
+                version: version.to_owned(),
+                served: Semaphore::new(MOST),
             });
             let feeding = Feeding(tokio::spawn(source.serve(listener)));
             *self.feeding.lock().unwrap_or_else(PoisonError::into_inner) = Some(feeding);
@@ -114,7 +125,7 @@ impl Source {
         let mut relays = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept(), if relays.len() < MOST => match accepted {
+                accepted = listener.accept(), if relays.len() < MOST + UNPROVEN => match accepted {
                     Ok((stream, _)) => {
                         let source = Arc::clone(&self);
                         relays.spawn(async move { source.relay(stream).await });
@@ -130,14 +141,14 @@ impl Source {
     }
 
     async fn relay(&self, stream: tokio::net::TcpStream) {
-        let fed = feed(
-            stream,
-            &self.endpoint,
-            &self.secret,
-            self.instance,
-            &self.password,
-        );
-        if let Err(error) = fed.await {
+        let fed = async {
+            let proven = prove(stream, &self.version, &self.password).await?;
+            // what is left of the former connections of a follower ends by itself: it has closed them
+            let _served = self.served.try_acquire().map_err(io::Error::other)?;
+            feed(proven, &self.endpoint, &self.secret, self.instance).await
+        };
+        let fed: Result<(), AdminError> = fed.await;
+        if let Err(error) = fed {
             debug!(instance = %self.follower, from = %self.instance, %error, "a follower's connection ended");
         }
     }

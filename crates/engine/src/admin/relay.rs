@@ -2,7 +2,7 @@
 //!
 //! Dormouse logs in to the server; the program is welcomed, and then the two exchange bytes. So no credential leaves this
 //! process, and what the program has locked is released when Dormouse ends. Whoever may connect is checked by the caller
-//! ([`relay`]), or proves to know a password that is made for that alone ([`feed`]).
+//! ([`relay`]), or proves to know a password that is made for that alone ([`prove`]), before anything is opened for it ([`feed`]).
 
 use std::io;
 use std::sync::Mutex;
@@ -32,6 +32,12 @@ const OFFERED: Capabilities = Capabilities(
 
 /// Largest packet of the program that is read.
 const LARGEST: usize = 1 << 20;
+
+/// Largest login.
+const LOGIN: usize = 16 << 10;
+
+/// Time for a login.
+const LOGIN_TIME: Duration = Duration::from_secs(5);
 
 /// When the stages of `BACKUP STAGE` were reached.
 #[derive(Debug, Default)]
@@ -132,20 +138,37 @@ pub async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
     ended
 }
 
-/// Serves a connection of a server that follows another one, until one side closes it. Whoever connects must prove that
-/// he knows the password.
+/// A server that follows another one, and has proved that it knows the password.
+#[derive(Debug)]
+pub struct Proven<S>(S);
+
+/// Lets a client prove that it is the server which may follow. `version`: that of the server to follow, as in its greeting.
+/// Nothing is opened for the client meanwhile.
 ///
 /// # Errors
-/// The server cannot be reached or refuses the account, the password is wrong, or a connection breaks.
-pub async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
+/// The password is wrong, the connection breaks, or it takes too long.
+pub async fn prove<S: AsyncRead + AsyncWrite + Unpin>(
     mut client: S,
+    version: &str,
+    password: &str,
+) -> Result<Proven<S>, AdminError> {
+    let proof = welcome(&mut client, version, Some(password));
+    super::in_time("a follower's login", LOGIN_TIME, proof).await?;
+    Ok(Proven(client))
+}
+
+/// Serves a connection of a server that follows another one, until one side closes it.
+///
+/// # Errors
+/// The server cannot be reached or refuses the account, or a connection breaks.
+pub async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
+    client: Proven<S>,
     endpoint: &Endpoint,
     secret: &Secret,
     instance: InstanceId,
-    password: &str,
 ) -> Result<(), AdminError> {
+    let Proven(mut client) = client;
     let admin = Admin::connect_with(endpoint, secret, instance, OFFERED).await?;
-    welcome(&mut client, admin.greeting_version(), Some(password)).await?;
     let mut server = admin.line.link;
     copy_bidirectional(&mut client, &mut server).await?;
     Ok(())
@@ -216,7 +239,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     let mut bytes = Vec::new();
     write_packet(&mut bytes, 0, &greeting.encode());
     client.write_all(&bytes).await?;
-    let mut packets = PacketBuffer::new(LARGEST);
+    let mut packets = PacketBuffer::new(LOGIN);
     let mut buffer = [0; 1024];
     let (seq, payload) = loop {
         if let Some(packet) = packets.next().map_err(protocol)? {
@@ -250,4 +273,78 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
 
 fn protocol(error: impl std::fmt::Display) -> AdminError {
     AdminError::Protocol(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_types::Endpoint;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    const VERSION: &str = "11.8.6-MariaDB";
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build();
+        runtime.unwrap().block_on(work)
+    }
+
+    /// A client that has read the greeting, and what becomes of it.
+    #[test]
+    fn a_client_that_connects_and_stalls_is_cut() {
+        block_on(async {
+            let (mut client, here) = tokio::io::duplex(4096);
+            let proving = tokio::spawn(async move { prove(here, VERSION, "secret").await });
+            let mut greeting = [0; 5];
+            client.read_exact(&mut greeting).await.unwrap();
+            // one byte of a login, and no more
+            client.write_all(&[60]).await.unwrap();
+            let ended = proving.await.unwrap();
+            assert!(
+                matches!(
+                    ended,
+                    Err(AdminError::Late {
+                        after: LOGIN_TIME,
+                        ..
+                    })
+                ),
+                "{ended:?}"
+            );
+            let mut rest = Vec::new();
+            client.read_to_end(&mut rest).await.unwrap();
+            assert!(String::from_utf8_lossy(&rest).contains("11.8.6"));
+        });
+    }
+
+    #[test]
+    fn nothing_is_opened_for_a_client_that_does_not_know_the_password() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("server");
+        block_on(async {
+            let server = UnixListener::bind(&socket).unwrap();
+            let (mut client, here) = tokio::io::duplex(4096);
+            let endpoint = Endpoint::Unix(socket.clone());
+            let served = tokio::spawn(async move {
+                let proven = prove(here, VERSION, "secret").await?;
+                let secret = Secret::revealed(&"07".repeat(32)).unwrap();
+                feed(proven, &endpoint, &secret, InstanceId(1)).await
+            });
+            // a login of a user without a password
+            let mut login = Vec::new();
+            login.extend(OFFERED.0.to_le_bytes().get(..4).unwrap());
+            login.extend([0, 0, 0, 1, 45]);
+            login.extend([0; 23]);
+            login.extend(b"dormouse\0\0mysql_native_password\0");
+            let mut bytes = Vec::new();
+            write_packet(&mut bytes, 1, &login);
+            client.write_all(&bytes).await.unwrap();
+            let ended = served.await.unwrap().unwrap_err();
+            assert!(ended.to_string().contains("wrong password"), "{ended}");
+            let accepted = tokio::time::timeout(Duration::from_secs(1), server.accept()).await;
+            assert!(accepted.is_err(), "the server was reached");
+        });
+    }
 }

@@ -151,6 +151,28 @@ fn any_why() -> impl Strategy<Value = Why> {
     prop_oneof![Just(Why::Cpu), Just(Why::Memory), Just(Why::Range)]
 }
 
+#[test]
+fn a_follower_gets_what_the_minimum_of_the_others_leaves_or_waits() {
+    let others = |count: usize| vec![awake(6, 2, 0); count];
+    for (gib, others, wanted, stay, given) in [
+        // 20 GiB are 8 units of budget, and 10 in all
+        (20, others(1), 4, Stay::Lasting, Some(4)),
+        (20, others(3), 4, Stay::Lasting, Some(2)),
+        (20, others(4), 4, Stay::Lasting, None),
+        (20, others(4), 4, Stay::Passing, Some(2)),
+        (20, others(5), 4, Stay::Passing, None),
+        (20, others(0), 0, Stay::Lasting, Some(1)),
+    ] {
+        let told = follow(machine(2, gib), &others, Units(wanted), stay);
+        assert_eq!(told.clone().ok(), given.map(Units), "{told:?}");
+    }
+    let told = follow(machine(2, 4), &others(1), Units(1), Stay::Lasting).unwrap_err();
+    assert_eq!(
+        told,
+        "there is no room for it: of 1 units of memory, the databases that are awake, their replicas and copies need 2 at least"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
 
