@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use dormouse_link::{Link, Origin, proxy_header};
@@ -17,7 +17,7 @@ use dormouse_wire::{
     Capabilities, ClientConfig, ClientLogin, Command, ErrPacket, Limits, LoginError, LoginStep,
     PacketBuffer, TextOutcome, TextResultSet, write_packet,
 };
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout;
 
 use crate::{Secret, Version};
@@ -170,6 +170,22 @@ pub struct Admin {
     secret: Secret,
     instance: InstanceId,
     spent: bool,
+}
+
+/// `COM_QUIT` as a packet.
+const QUIT: [u8; 5] = [1, 0, 0, 0, Command::Quit as u8];
+
+impl Drop for Admin {
+    /// Takes its leave, if that does not wait: else the server notes an aborted connection in its error log.
+    fn drop(&mut self) {
+        if !self.spent {
+            let mut now = Context::from_waker(Waker::noop());
+            let link = &mut self.line.link;
+            if Pin::new(&mut *link).poll_write(&mut now, &QUIT).is_ready() {
+                let _ = Pin::new(link).poll_flush(&mut now);
+            }
+        }
+    }
 }
 
 /// The link and its read buffer.

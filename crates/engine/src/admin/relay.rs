@@ -98,7 +98,7 @@ pub async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
     // tables and stages are waited for as long as `PATIENCE` says
     admin.query("SET SESSION lock_wait_timeout = 86400").await?;
     welcome(&mut client, admin.greeting_version(), None).await?;
-    let mut server = admin.line.link;
+    let server = &mut admin.line.link;
     let mut packets = PacketBuffer::new(LARGEST);
     let mut locks = Locks::default();
     let (mut up, mut down) = (vec![0; 16 << 10], vec![0; 16 << 10]);
@@ -168,9 +168,9 @@ pub async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
     instance: InstanceId,
 ) -> Result<(), AdminError> {
     let Proven(mut client) = client;
-    let admin = Admin::connect_with(endpoint, secret, instance, OFFERED).await?;
-    let mut server = admin.line.link;
-    copy_bidirectional(&mut client, &mut server).await?;
+    let mut admin = Admin::connect_with(endpoint, secret, instance, OFFERED).await?;
+    let server = &mut admin.line.link;
+    copy_bidirectional(&mut client, server).await?;
     Ok(())
 }
 
