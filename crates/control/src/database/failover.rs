@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use dormouse_policy::lifecycle::Failures;
 use dormouse_policy::{Act, Cause};
+use dormouse_types::CommitDurability;
 use jiff::{SignedDuration, Timestamp};
 use tracing::{error, info, warn};
 
@@ -17,8 +18,14 @@ use super::{globals, seat};
 use crate::instance::Instance;
 use crate::time::now;
 
-/// How long the server of a database with replicas may take for its start, recovery included.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the server of a database with replicas may take for its start, recovery included. Its files are there as long as it
+/// starts: what no replica has received is in them.
+pub(super) fn patience(durability: CommitDurability) -> Duration {
+    Duration::from_secs(match durability {
+        CommitDurability::Replica => 10,
+        CommitDurability::Local => 60,
+    })
+}
 
 /// How long the files of a lost primary are kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);

@@ -94,9 +94,10 @@ async fn start_server(actor: &mut Actor) -> Result<(), Unmet> {
     if actor.database.replicas().is_none() {
         return actor.start_server().await;
     }
-    match tokio::time::timeout(failover::PATIENCE, actor.start_server()).await {
+    let patience = failover::patience(actor.database.spec().durability);
+    match tokio::time::timeout(patience, actor.start_server()).await {
         Ok(started) => started,
-        Err(_) => Err(Unmet::Driver(Late::TimedOut(failover::PATIENCE))),
+        Err(_) => Err(Unmet::Driver(Late::TimedOut(patience))),
     }
 }
 

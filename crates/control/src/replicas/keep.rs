@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_driver::{Observed, Run};
 use dormouse_policy::Cause;
 use dormouse_policy::horizontal::replicas::Setting;
 use dormouse_policy::placement::Stay;
-use dormouse_types::{CommitDurability, InstanceId, Replica, State};
+use dormouse_types::{InstanceId, Replica, State};
 use tracing::{error, info, warn};
 
 use super::load::{ASLEEP, Load};
@@ -18,28 +18,21 @@ use crate::catalog::{Change, Durability, Entry};
 use crate::create::Creator;
 use crate::database::Database;
 use crate::follower::Follower;
-use crate::history::archive::{When, archive};
 use crate::instance::Instance;
 use crate::principal::Principal;
 use crate::seed::seed;
-use crate::servers::{Server, ServerError};
+use crate::servers::Server;
 use crate::status::{EventKind, Figures};
-use crate::time::{Late, now, within};
+use crate::time::{now, within};
+
+mod acknowledge;
+mod look;
 
 /// How often awake replicas are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A replica that is further behind than this, in seconds, is not read.
-const NEAR: u64 = 2;
-
-/// How long a statement that reminds a replica may take: commits that hold the log do not let it in.
-const REMIND: Duration = Duration::from_secs(1);
-
 /// Pause after a replica could not be made.
 const AGAIN: Duration = Duration::from_secs(10);
-
-/// How long the primary may take for an answer.
-const ANSWER: Duration = Duration::from_secs(1);
 
 /// How long statements may run on a replica that is to be removed.
 const LEAVE: Duration = Duration::from_secs(600);
@@ -301,226 +294,6 @@ impl Keeper {
         }
     }
 
-    /// Whether the primary answers; kills its server if it hangs: it does not answer, and uses no CPU, for longer than it
-    /// may be frozen for a copy. One that is slow uses some.
-    async fn answers(&mut self, primary: &Server) -> bool {
-        let context = Arc::clone(&self.creator.context);
-        let host = &context.host;
-        let began = now();
-        match within(ANSWER, host.servers.events(primary)).await {
-            Ok(events) => {
-                let known = &self.replicas.events;
-                *known.lock().unwrap_or_else(PoisonError::into_inner) = events;
-                self.silent = None;
-                return true;
-            }
-            Err(Late::Failed(_)) => {
-                self.silent = None;
-                return false;
-            }
-            Err(Late::TimedOut(_)) => {}
-        }
-        let seen = within(host.deadlines.ask, host.driver.observe(primary.instance)).await;
-        let Ok(seen) = seen else {
-            return false;
-        };
-        let same = |then: &Observed| {
-            then.incarnation == seen.incarnation && then.cpu.is_some() && then.cpu == seen.cpu
-        };
-        let since = match &self.silent {
-            Some((since, then)) if same(then) => *since,
-            _ => {
-                self.silent = Some((began, seen));
-                return false;
-            }
-        };
-        let silent = since.elapsed();
-        if silent <= context.frozen_at_most || self.database.state() != State::Active {
-            return false;
-        }
-        self.silent = None;
-        error!(database = %self.database.name, ?silent, "its server does not answer and does nothing: it is killed");
-        let killed = within(host.deadlines.freeze, host.driver.kill(primary.instance));
-        if let Err(error) = killed.await {
-            warn!(%error, "cannot kill the server of a primary that hangs");
-        }
-        self.database.wake_actor();
-        false
-    }
-
-    /// Starts a replica if it does not run, lets it follow the present server of the primary, and asks how far it is.
-    async fn look(&self, member: &mut Member, purge_to: &mut Option<String>) -> ReplicaStatus {
-        let instance = member.follower.id();
-        let status = |doing, error| ReplicaStatus {
-            instance,
-            doing,
-            behind_s: None,
-            applied: String::new(),
-            error,
-        };
-        if self.found || member.follower.instance.run() != Run::Running {
-            // one that an earlier Dormouse has started may run already
-            member.follower.instance.observe().await;
-            member.follower.instance.set_follows();
-            if member.follower.instance.run() != Run::Running
-                && let Err(reason) = self.reserve(member)
-            {
-                return status(ReplicaDoing::CatchingUp, Some(reason));
-            }
-            let _admitted = self
-                .creator
-                .context
-                .admission
-                .start(crate::admission::Importance::Background)
-                .await;
-            if let Err(error) = member.follower.instance.start().await {
-                warn!(%instance, %error, "a replica cannot be started: it is made anew");
-                return status(ReplicaDoing::Broken, Some(error.to_string()));
-            }
-            member.follows = None;
-        } else {
-            let look = member.follower.instance.observe().await;
-            if look.lost.is_some() || look.ended.is_some() {
-                member.follows = None;
-                return status(ReplicaDoing::CatchingUp, None);
-            }
-        }
-        let primary = self.database.view().incarnation();
-        if member.follows != primary || primary.is_none() {
-            let source = self.database.server().map_err(|error| error.to_string());
-            let follows = async { member.follower.follow(&source?, true).await };
-            match follows.await {
-                Ok(()) => member.follows = primary,
-                Err(error) => {
-                    warn!(%instance, %error, "a replica cannot follow");
-                    // its port may be lost with an earlier Dormouse: a new server has another one
-                    member.stop().await;
-                    return status(ReplicaDoing::CatchingUp, Some(error));
-                }
-            }
-        }
-        let progress = match member.follower.progress().await {
-            Ok(progress) => progress,
-            Err(error) => return status(ReplicaDoing::CatchingUp, Some(error)),
-        };
-        let near = progress.behind.is_some_and(|behind| behind <= NEAR);
-        let doing = match &progress.error {
-            Some(error) => {
-                warn!(%instance, error, "a replica cannot follow: it is made anew");
-                ReplicaDoing::Broken
-            }
-            None if progress.connected && progress.applies && near => ReplicaDoing::Following,
-            None => ReplicaDoing::CatchingUp,
-        };
-        let earliest = match purge_to.take() {
-            Some(before) if before < progress.source_file => before,
-            _ => progress.source_file,
-        };
-        *purge_to = Some(earliest);
-        ReplicaStatus {
-            instance,
-            doing,
-            behind_s: progress.behind,
-            applied: progress.applied,
-            error: progress.error,
-        }
-    }
-
-    /// Reserves room for a replica that is about to start.
-    fn reserve(&self, member: &mut Member) -> Result<(), String> {
-        let room = &self.creator.context.host.room;
-        let instance = &mut member.follower.instance;
-        let wanted = self.database.view().units;
-        let units = room.reserve_follower(instance.id(), wanted, Stay::Lasting)?;
-        instance.set_units(units);
-        Ok(())
-    }
-
-    fn readable(&self, member: &Member) -> Option<Replica> {
-        let instance = &member.follower.instance;
-        let serving = instance.serving()?;
-        Some(Replica {
-            instance: instance.id(),
-            origin: self.database.instance,
-            // a run of a server has a number of its own: enough of it tells two apart
-            generation: u64::try_from(serving.incarnation.0 & u128::from(u64::MAX)).unwrap_or(0)
-                ^ u64::try_from(serving.incarnation.0 >> 64).unwrap_or(0),
-            endpoint: serving.endpoint.clone(),
-        })
-    }
-
-    /// Lets commits wait for a replica, or not; these follow now.
-    async fn acknowledge(
-        &mut self,
-        primary: &Server,
-        following: BTreeSet<InstanceId>,
-        wanted: usize,
-    ) {
-        let connected = !following.is_empty();
-        let another = !following.is_subset(&self.following);
-        let before = std::mem::replace(&mut self.following, following);
-        let host = &self.creator.context.host;
-        let waits = match self.database.spec().durability {
-            CommitDurability::Local => false,
-            // there will be none: they would wait for good
-            CommitDurability::Replica if wanted == 0 => false,
-            // without a replica it would wait for the first one before that can be made
-            CommitDurability::Replica if connected => true,
-            CommitDurability::Replica => return,
-        };
-        // its log is to go on from the history of the primary if it takes the place
-        let begins = connected && std::mem::take(&mut self.is_new) && self.database.spec().history;
-        let set = within(
-            host.deadlines.ask,
-            host.servers.wait_for_replica(primary, waits),
-        );
-        self.commits_wait = waits;
-        let mut set = set.await;
-        if set.is_ok() && ((waits && another) || begins) {
-            set = self.remind(primary, waits && another).await;
-            if set.is_err() {
-                // it is new once more at the next look
-                self.following = before;
-            }
-        }
-        if begins {
-            let (creator, database) = (self.creator.clone(), Arc::clone(&self.database));
-            self.creator.context.tasks.spawn(async move {
-                archive_for_successor(&creator, &database).await;
-            });
-        }
-        if let Err(error) = set {
-            self.commits_wait = true;
-            warn!(database = %self.database.name, %error, "cannot set whether commits wait for a replica");
-        }
-    }
-
-    /// Writes something to the log that a replica acknowledges, and with it all that it has from its copy. `waited_for`: commits
-    /// may wait for that, and may hold the log.
-    async fn remind(&self, primary: &Server, waited_for: bool) -> Result<(), Late<ServerError>> {
-        let host = &self.creator.context.host;
-        let limit = match waited_for {
-            true => REMIND,
-            false => host.deadlines.ask,
-        };
-        let reminded = within(limit, host.servers.remind_replica(primary)).await;
-        match reminded {
-            Err(Late::TimedOut(_)) if waited_for => {
-                let members = self.replicas.members.lock().await.len();
-                let others = members.saturating_sub(self.following.len());
-                let released = host.servers.release_commits(primary, others);
-                let released = within(host.deadlines.ask, released);
-                let released = released.await?;
-                info!(database = %self.database.name, released, "commits held the log while they waited for a replica");
-                match released {
-                    true => Ok(()),
-                    false => reminded,
-                }
-            }
-            reminded => reminded,
-        }
-    }
-
     /// Removes the files of logs that nobody needs, unless the history does.
     async fn purge(&mut self, primary: &Server, to: Option<String>, all: bool) {
         // what is being made may need what the others have
@@ -663,15 +436,6 @@ impl Keeper {
             .context
             .doors
             .set_replicas(name, readable, reads);
-    }
-}
-
-/// Archives the log of the primary up to where that of a new replica has begun.
-async fn archive_for_successor(creator: &Creator, database: &Database) {
-    if creator.context.backups.vault().is_ok()
-        && let Err(error) = archive(creator, database, When::Changed).await
-    {
-        warn!(database = %database.name, %error, "its history is not archived yet");
     }
 }
 
