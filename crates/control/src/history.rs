@@ -8,9 +8,9 @@
 //! An archive is a backup of kind `history` with the files that the log had then. It replaces the one before it, unless
 //! the server has removed files that only that one has. The files of a **timeline** (an instance and the base of its
 //! files' names) from all its archives are a log without a gap. A database that moves or fails over has several; they go on
-//! from one another, since the instance to which it goes has followed the one before ([`line`]).
+//! from one another, since the instance to which it goes has followed the one before ([`mod@line`]).
 //!
-//! Files here: [`state`] (what all share), [`archive`] (storing), [`files`] (reading back), [`search`], [`line`], [`recover`], [`lay_out`], and [`watch`], which stores by the
+//! Files here: [`state`] (what all share), [`archive`] (storing), [`files`] (reading back), [`search`], [`mod@line`], [`recover`], [`lay_out`], and [`watch`], which stores by the
 //! clock.
 
 pub(crate) mod archive;
