@@ -88,7 +88,12 @@ async fn begin(
         doing: format!("reading the binary log of database '{name}'"),
         reason,
     };
-    let mut reading = Reading::new(&context.data_dir, instance == database.instance);
+    // an instance that is no copy had nothing before its log
+    let whole_since = match instance == database.instance {
+        true => Some(Duration::ZERO),
+        false => context.outcomes.begun(instance),
+    };
+    let mut reading = Reading::new(&context.data_dir, whole_since);
     let copied = context.host.driver.copy_log(instance, reading.dir()).await;
     let log = copied
         .map_err(|error| machine(error.to_string()))?

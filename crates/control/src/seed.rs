@@ -5,7 +5,7 @@
 //! own names, so that others can follow it in turn.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dormouse_driver::{Check, CopyOptions, History, Place};
 use dormouse_policy::placement::Stay;
@@ -59,7 +59,12 @@ pub(crate) async fn seed(
         begin(&host, &mut follower, database, place.series, &tell).await
     };
     match begun.await {
-        Ok(()) => Ok(follower),
+        Ok(()) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let outcomes = &creator.context.outcomes;
+            outcomes.has_begun(copy.id, now.unwrap_or_default());
+            Ok(follower)
+        }
         Err(error) => {
             creator.warm.discard(copy.id).await;
             Err(error)

@@ -15,10 +15,15 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::error::Error;
 use crate::history::files::{FETCHED, read};
 
-/// The logs that are being asked, each by its instance and the generation of the server that runs now: a reading is no
-/// answer about a server that ends after it.
+/// What answers about the outcome of commits need.
 #[derive(Default)]
-pub(crate) struct Outcomes(Mutex<BTreeMap<(InstanceId, u64), Weak<Slot>>>);
+pub(crate) struct Outcomes {
+    /// The logs that are being asked, each by its instance and the generation of the server that runs now: a reading is no
+    /// answer about a server that ends after it.
+    slots: Mutex<BTreeMap<(InstanceId, u64), Weak<Slot>>>,
+    /// The instances that this Dormouse has copied from others, and since when, after 1970, their own logs have all.
+    copies: Mutex<BTreeMap<InstanceId, Duration>>,
+}
 
 /// The reading of one log, once it has begun. It is dropped with the last who asks.
 pub(crate) type Slot = AsyncMutex<Option<Reading>>;
@@ -26,12 +31,15 @@ pub(crate) type Slot = AsyncMutex<Option<Reading>>;
 /// Most seconds from the naming of a log to the begin of its first file, by the server's start.
 const START: u32 = 2;
 
+/// For how long the time at which a copy began its log is remembered: that in the log has seconds alone.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl Outcomes {
     /// What those share who ask the log of an instance since the start of its server of this generation.
     pub(crate) fn slot(&self, instance: InstanceId, generation: u64) -> Arc<Slot> {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| slot.strong_count() > 0);
         let slot = slots.entry((instance, generation)).or_default();
         slot.upgrade().unwrap_or_else(|| {
@@ -39,6 +47,20 @@ impl Outcomes {
             *slot = Arc::downgrade(&new);
             new
         })
+    }
+
+    /// Notes that a copy has begun a log of its own, which has all that its primary is sent from this time on.
+    pub(crate) fn has_begun(&self, copy: InstanceId, at: Duration) {
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        // of older ones the seconds in their logs tell
+        copies.retain(|_, then| at.saturating_sub(*then) < REMEMBERED);
+        copies.insert(copy, at);
+    }
+
+    /// Since when the log that this copy began has all.
+    pub(crate) fn begun(&self, copy: InstanceId) -> Option<Duration> {
+        let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.get(&copy).copied()
     }
 }
 
@@ -48,9 +70,8 @@ pub(crate) struct Reading {
     /// Files that have not been read, the newest last, and when they were begun, in seconds since 1970.
     unread: Vec<(Name, u32)>,
     keys: Keys,
-    /// Whether nothing was written before the log's first file. A copy has more than what its own log tells: that begins when
-    /// the copy was made.
-    is_whole: bool,
+    /// Since when the log, with its first file, has all. A copy has more than what its own log tells.
+    whole_since: Option<Duration>,
     /// The oldest file that was read, and when it was begun.
     oldest: Option<(Name, u32)>,
     found: HashSet<Marker>,
@@ -65,15 +86,16 @@ impl Drop for Reading {
 }
 
 impl Reading {
-    /// A reading of files that are still to be copied. `is_whole`: the instance is no copy of another one.
-    pub(crate) fn new(data_dir: &Path, is_whole: bool) -> Self {
+    /// A reading of files that are still to be copied. `whole_since`: since when, after 1970, the log has all, if it still has
+    /// its first file; `None` if only the seconds in the log tell.
+    pub(crate) fn new(data_dir: &Path, whole_since: Option<Duration>) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = data_dir.join("history").join(FETCHED);
         Self {
             dir: dir.join(format!("outcome-{number}")),
             unread: Vec::new(),
             keys: Keys::none(),
-            is_whole,
+            whole_since,
             oldest: None,
             found: HashSet::new(),
             last: LastGroups::default(),
@@ -113,7 +135,7 @@ impl Reading {
             if self.found.contains(&marker) {
                 return Ok(true);
             }
-            if self.reaches_back(sent.as_secs()) {
+            if self.reaches_back(sent) {
                 return Ok(false);
             }
             self.read_another()?;
@@ -126,7 +148,7 @@ impl Reading {
         position: Option<&Position>,
         sent: Duration,
     ) -> Result<bool, Error> {
-        while !self.reaches_back(sent.as_secs()) {
+        while !self.reaches_back(sent) {
             self.read_another()?;
         }
         match self.last.written(connection, position) {
@@ -158,13 +180,14 @@ impl Reading {
         Ok(())
     }
 
-    /// Whether what was read has all that was written since this second.
-    fn reaches_back(&self, second: u64) -> bool {
+    /// Whether what was read has all that was written since this time.
+    fn reaches_back(&self, sent: Duration) -> bool {
         let Some((name, began)) = &self.oldest else {
             return false;
         };
         // one that was begun within the same second may have been begun later
-        u64::from(*began) < second || (self.is_whole && is_first(name, *began))
+        u64::from(*began) < sent.as_secs()
+            || (is_first(name, *began) && self.whole_since.is_some_and(|since| since <= sent))
     }
 }
 

@@ -7,9 +7,9 @@ fn name(text: &str) -> Name {
 }
 
 /// A reading of files that have no groups, with the seconds at which they were begun.
-fn reading(files: &[(&str, u32)], is_whole: bool) -> (tempfile::TempDir, Reading) {
+fn reading(files: &[(&str, u32)], whole_since: Option<Duration>) -> (tempfile::TempDir, Reading) {
     let dir = tempfile::tempdir().unwrap();
-    let mut reading = Reading::new(dir.path(), is_whole);
+    let mut reading = Reading::new(dir.path(), whole_since);
     fs::create_dir_all(reading.dir()).unwrap();
     for (file, _) in files {
         fs::write(reading.dir().join(file), b"").unwrap();
@@ -32,22 +32,25 @@ fn a_log_that_does_not_reach_back_to_a_commit_tells_nothing_about_it() {
     let begun_anew = [("7-1000.000001", 2000), ("7-1000.000002", 2001)];
     let whole = [("7-1000.000001", 1001), ("7-1000.000002", 1001)];
     let table = [
-        // the files, whether they are those of a copy, when the commit was sent, whether it is known that it is not in the log
-        (&later[..], false, 2002, true),
-        (&later, false, 2001, true),
-        (&later, false, 2000, false),
-        (&later, false, 1999, false),
-        (&begun_anew, false, 2000, false),
-        (&begun_anew, false, 1500, false),
-        (&whole, false, 1001, true),
-        (&whole, true, 1001, false),
-        (&whole, true, 1000, false),
-        (&whole, true, 1002, true),
-        (&[], false, 2000, false),
+        // the files, since when they have all, when the commit was sent, whether it is known that it is not in the log
+        (&later[..], Some(0), 2002, true),
+        (&later, Some(0), 2001, true),
+        (&later, Some(0), 2000, false),
+        (&later, Some(0), 1999, false),
+        (&begun_anew, Some(0), 2000, false),
+        (&begun_anew, Some(0), 1500, false),
+        (&whole, Some(0), 1001, true),
+        // of a copy
+        (&whole, None, 1001, false),
+        (&whole, None, 1002, true),
+        (&whole, Some(1001), 1000, false),
+        (&whole, Some(1001), 1001, true),
+        (&later, Some(1001), 1500, false),
+        (&[], Some(0), 2000, false),
     ];
-    for (files, is_copy, second, known) in table {
+    for (files, whole_since, second, known) in table {
         for trace in &traces {
-            let (_dir, mut reading) = reading(files, !is_copy);
+            let (_dir, mut reading) = reading(files, whole_since.map(Duration::from_secs));
             let found = reading.finds(trace, Duration::from_secs(second));
             assert_eq!(found.is_ok(), known, "{files:?}, {second}: {found:?}");
             assert_ne!(found.ok(), Some(true));
@@ -57,7 +60,7 @@ fn a_log_that_does_not_reach_back_to_a_commit_tells_nothing_about_it() {
 
 #[test]
 fn a_file_that_cannot_be_read_tells_nothing() {
-    let (_dir, mut reading) = reading(&[("7-1000.000001", 1000)], true);
+    let (_dir, mut reading) = reading(&[("7-1000.000001", 1000)], Some(Duration::ZERO));
     fs::write(reading.dir().join("7-1000.000001"), b"no log at all").unwrap();
     let trace = Trace::Marked(Marker::new(1, 2));
     let found = reading.finds(&trace, Duration::from_secs(2000));
@@ -72,5 +75,5 @@ fn those_who_ask_at_the_same_time_about_one_server_share_a_reading() {
     assert!(!Arc::ptr_eq(&one, &outcomes.slot(InstanceId(7), 4)));
     drop(one);
     let _other = outcomes.slot(InstanceId(8), 1);
-    assert_eq!(outcomes.0.lock().unwrap().len(), 1);
+    assert_eq!(outcomes.slots.lock().unwrap().len(), 1);
 }
