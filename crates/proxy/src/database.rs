@@ -287,6 +287,13 @@ impl Database {
         u32::try_from(self.sessions().len()).unwrap_or(u32::MAX)
     }
 
+    /// No session has a thread of the next server yet.
+    pub(crate) fn forget_threads(&self) {
+        for session in self.sessions().values() {
+            session.thread.store(0, Ordering::SeqCst);
+        }
+    }
+
     /// The session with this id: the id that its client was given, or that of its backend on the server.
     pub(crate) fn session(&self, id: u32) -> Option<Arc<SessionHandle>> {
         let sessions = self.sessions();

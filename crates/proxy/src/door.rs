@@ -197,6 +197,11 @@ impl Door {
         self.count_in().then(|| self.pass(target, true))
     }
 
+    /// Whether it has opened to the server of this generation before, and to no other since.
+    pub(crate) fn has_opened_to(&self, generation: u64) -> bool {
+        self.generation.load(Ordering::Acquire) == generation
+    }
+
     /// Whether the door is not open. One load, because it is checked for every statement.
     pub(crate) fn is_shut(&self) -> bool {
         self.state.load(Ordering::Acquire) & OPEN == 0

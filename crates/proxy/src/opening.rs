@@ -20,6 +20,10 @@ type Asked = (u32, oneshot::Receiver<bool>);
 
 /// Opens the database's door: first for the sessions that carry locks.
 pub(crate) fn open(database: &Arc<Database>, target: Target) {
+    if !database.door.has_opened_to(target.generation) {
+        // a session that has not noticed the end of the server before would be taken for one with the same thread on this one
+        database.forget_threads();
+    }
     let ids = database.carriers.take();
     let sessions: Vec<_> = ids
         .into_iter()
