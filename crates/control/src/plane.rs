@@ -9,8 +9,7 @@ use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_policy::{SettingsPatch, Spec};
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{
-    Account, DatabaseName, Ended, InstanceId, PoolStatus, RunAgain, SessionStatus, State, Trace,
-    Usage, Variables, WokenBy,
+    Account, DatabaseName, PoolStatus, SessionStatus, State, Usage, Variables, WokenBy,
 };
 use tokio::sync::broadcast;
 
@@ -22,7 +21,6 @@ use crate::database::context::Context;
 use crate::doors::Doors;
 use crate::error::Error;
 use crate::history::watch::store_rest;
-use crate::outcome;
 use crate::principal::Principal;
 use crate::servers::{Server, Servers};
 use crate::startup::{self, Started};
@@ -33,6 +31,7 @@ use crate::wakes::WakesReport;
 use backups::Backups;
 use branches::Branches;
 use moves::Moves;
+use statements::Statements;
 use tokens::Tokens;
 use transfers::Transfer;
 use understudies::Understudies;
@@ -44,6 +43,7 @@ mod changes;
 mod encryption;
 pub mod moves;
 mod on_demand;
+pub mod statements;
 pub mod tokens;
 pub mod transfers;
 pub mod understudies;
@@ -686,56 +686,10 @@ impl Plane {
         }
     }
 
-    /// Whether a transaction with this trace has committed on the database's former server, as the log of the present one
-    /// tells, which is that of this instance and generation. `sent`: when it was sent, since 1970.
-    ///
-    /// # Errors
-    /// That cannot be known: there is no log, it cannot be read, or it does not reach back so far.
-    pub async fn committed(
-        &self,
-        name: &DatabaseName,
-        server: (InstanceId, u64),
-        trace: Trace,
-        sent: Duration,
-    ) -> Result<bool, Error> {
-        outcome::committed(&self.context, &*self.find(name)?, server, trace, sent).await
-    }
-
-    /// What keeps statements, which the end of its former server has interrupted, from being run again on the present one.
-    /// `ran_on`: the generation on which one ran; zero: none ran.
-    ///
-    /// # Errors
-    /// That cannot be known.
-    pub async fn run_again(&self, name: &DatabaseName, ran_on: u64) -> Result<RunAgain, Error> {
-        outcome::run_again(&self.context, &*self.find(name)?, ran_on).await
-    }
-
-    /// Kills the connection `thread`, or its statement, on the server of this generation; does nothing if
-    /// another server runs. Returns when the server has confirmed.
-    pub async fn end_statement(
-        &self,
-        name: &DatabaseName,
-        generation: u64,
-        thread: u32,
-        what: Ended,
-    ) {
-        let Ok(database) = self.find(name) else {
-            return;
-        };
-        if database.view().generation != generation {
-            return;
-        }
-        let limit = self.context.host.deadlines.ask;
-        let end = async {
-            self.context
-                .host
-                .servers
-                .end(&database.server()?, thread, what)
-                .await
-        };
-        if let Err(error) = within(limit, end).await {
-            tracing::warn!(database = %name, thread, %error, "a statement could not be ended");
-        }
+    /// Statements that the end of a server has interrupted, and those that are to end.
+    #[must_use]
+    pub fn statements(&self) -> Statements<'_> {
+        Statements(self)
     }
 
     /// The data roots and servers that there are for databases.

@@ -341,6 +341,7 @@ impl dormouse_proxy::ControlPath for Control {
         if let Ok(plane) = self.plane() {
             let generation = target.generation;
             plane
+                .statements()
                 .end_statement(database, generation, thread, what)
                 .await;
         }
@@ -355,7 +356,10 @@ impl dormouse_proxy::ControlPath for Control {
     ) -> Result<bool, ControlError> {
         let plane = self.plane()?;
         let server = (target.instance, target.generation);
-        let asked = plane.committed(database, server, trace, sent).await;
+        let asked = plane
+            .statements()
+            .committed(database, server, trace, sent)
+            .await;
         asked.map_err(|error| ControlError(error.to_string()))
     }
 
@@ -364,7 +368,7 @@ impl dormouse_proxy::ControlPath for Control {
         database: &DatabaseName,
         ran_on: u64,
     ) -> Result<RunAgain, ControlError> {
-        let asked = self.plane()?.run_again(database, ran_on).await;
+        let asked = self.plane()?.statements().run_again(database, ran_on).await;
         asked.map_err(|error| ControlError(error.to_string()))
     }
 
