@@ -689,7 +689,7 @@ impl Plane {
     /// Statements that the end of a server has interrupted, and those that are to end.
     #[must_use]
     pub fn statements(&self) -> Statements<'_> {
-        Statements(self)
+        Statements(&self.context)
     }
 
     /// The data roots and servers that there are for databases.
