@@ -23,6 +23,7 @@ use crate::process::{Handle, Process};
 use crate::sandbox::{Sandbox, SandboxMissing, SandboxMode, layers};
 use crate::scan;
 
+mod calm;
 mod copy;
 mod files;
 mod instance;

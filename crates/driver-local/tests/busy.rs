@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use dormouse_driver::{AsItIs, Check, CopyOptions, Desired, Driver as _, History, Run};
+use dormouse_driver::{AsItIs, Check, CopyOptions, Desired, Driver as _, History, Quiesce, Run};
 use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{
     Admin, BackupTool, Installation, Keeper, KeeperConfig, MasterSource, Search, Secret,
@@ -324,6 +324,75 @@ async fn a_busy_server_is_copied(mariadbd: Option<PathBuf>, encrypted: bool) {
     }
     world.driver.remove(COPY).await.unwrap();
     world.driver.remove(STILL).await.unwrap();
+}
+
+/// When a server writes changed pages, and the size of its redo log.
+async fn flushing(admin: &mut Admin) -> String {
+    let sql = "SELECT CONCAT_WS(' ', @@innodb_adaptive_flushing, @@innodb_adaptive_flushing_lwm, \
+               @@innodb_max_dirty_pages_pct, @@innodb_io_capacity, @@innodb_io_capacity_max, @@innodb_log_file_size)";
+    admin.query(sql).await.unwrap().text(0, 0)
+}
+
+/// Asks a server just before it stands still.
+struct Asks(tokio::sync::Mutex<(Admin, Vec<String>)>);
+
+#[async_trait::async_trait]
+impl Quiesce for Asks {
+    async fn quiesce(&self) -> Box<dyn Send> {
+        let (admin, told) = &mut *self.0.lock().await;
+        told.push(flushing(admin).await);
+        Box::new(())
+    }
+}
+
+async fn pages_are_kept(mariadbd: Option<PathBuf>) {
+    let Some(world) = World::new(mariadbd, false).await else {
+        return;
+    };
+    let mut admin = world.admin(ID, Run::Running).await;
+    let usual = flushing(&mut admin).await;
+    assert!(usual.starts_with("ON 10."), "{usual}");
+    let asks = Arc::new(Asks((admin, Vec::new()).into()));
+    let long = Duration::from_secs(60);
+    let options = CopyOptions {
+        frozen_at_most: long,
+        frozen_by_choice: long,
+        check: Check::Pages,
+    };
+    let copied = world
+        .driver
+        .copy(
+            ID,
+            COPY,
+            &Default::default(),
+            options,
+            Arc::<Asks>::clone(&asks),
+        )
+        .await
+        .unwrap();
+    assert!(
+        copied.frozen > Duration::ZERO || copied.shared,
+        "{copied:?}"
+    );
+    let (admin, told) = &mut *asks.0.lock().await;
+    assert!(!told.is_empty());
+    for one in told {
+        assert!(one.starts_with("OFF 70."), "{one}");
+        assert_eq!(
+            one.rsplit_once(' ').unwrap().1,
+            usual.rsplit_once(' ').unwrap().1
+        );
+    }
+    while flushing(admin).await != usual {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_keeps_changed_pages_in_memory_while_it_is_copied_and_no_longer() {
+    for server in servers() {
+        pages_are_kept(server).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

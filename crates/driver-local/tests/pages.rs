@@ -167,9 +167,10 @@ async fn pages_are_checked(mariadbd: Option<PathBuf>, encrypted: bool) {
         let ended = Arc::clone(&ended);
         let small =
             "SET GLOBAL innodb_max_dirty_pages_pct = 0, GLOBAL innodb_max_dirty_pages_pct_lwm = 0";
-        admin.query(small).await.unwrap();
         tokio::spawn(async move {
             while !ended.load(Ordering::Relaxed) {
+                // a copy has them kept in memory
+                admin.query(small).await.unwrap();
                 add_rows(&mut admin).await;
                 rewrite(&mut admin).await;
             }

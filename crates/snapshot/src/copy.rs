@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::check::{Damage, damage, has_pages};
-use crate::file::{BLOCK, THREADS, create, share, update};
+use crate::file::{BLOCK, Pace, THREADS, create, share, update};
 use crate::tree::{Root, Stamp, sync};
 
 /// A file that was written so shortly before a pass is copied again by the next one: the clock of file times ticks
@@ -118,6 +118,23 @@ impl Copy {
     /// # Errors
     /// [`Error::Late`] as `stop` says; [`Error::Io`] of the system, such as a full disk.
     pub fn pass(&mut self, skip: &dyn Fn(&Path) -> bool, stop: Stop<'_>) -> Result<Copied, Error> {
+        self.pass_at(Pace::Full, skip, stop)
+    }
+
+    /// Copies as [`Self::pass`], and leaves a third of the disk's time, and most of its queue, to a server that runs.
+    ///
+    /// # Errors
+    /// [`Error::Io`] of the system, such as a full disk.
+    pub fn pass_gently(&mut self, skip: &dyn Fn(&Path) -> bool) -> Result<Copied, Error> {
+        self.pass_at(Pace::Gentle, skip, Stop::default())
+    }
+
+    fn pass_at(
+        &mut self,
+        pace: Pace,
+        skip: &dyn Fn(&Path) -> bool,
+        stop: Stop<'_>,
+    ) -> Result<Copied, Error> {
         let began = since_1970(SystemTime::now());
         let listing = format!("listing {}", self.from.path().display());
         let tree = self.from.walk(skip).map_err(Error::io(listing))?;
@@ -142,7 +159,7 @@ impl Copy {
             present.insert(path, stamp);
         }
         self.remove_missing(&present)?;
-        let written = run(&jobs, self.shares, stop)?;
+        let written = run(&jobs, self.shares, (pace, stop))?;
         for job in &jobs {
             set_time(&job.target, &job.path, job.stamp)?;
         }
@@ -310,7 +327,7 @@ impl Job {
     fn work(
         &self,
         shares: bool,
-        stop: Stop<'_>,
+        (pace, stop): (Pace, Stop<'_>),
         buffers: &mut [Vec<u8>; 2],
     ) -> io::Result<Option<u64>> {
         let len = self.stamp.len;
@@ -338,14 +355,14 @@ impl Job {
                 &self.target,
                 from,
                 len.min(from + PART),
-                buffers,
+                (buffers, pace),
             )?;
         }
     }
 }
 
 /// Copies all files with some threads; returns the bytes written.
-fn run(jobs: &[Job], shares: bool, stop: Stop<'_>) -> Result<u64, Error> {
+fn run(jobs: &[Job], shares: bool, how: (Pace, Stop<'_>)) -> Result<u64, Error> {
     let (next, written) = (AtomicUsize::new(0), AtomicU64::new(0));
     let failure: Mutex<Option<Error>> = Mutex::new(None);
     let ended = AtomicBool::new(false);
@@ -366,7 +383,7 @@ fn run(jobs: &[Job], shares: bool, stop: Stop<'_>) -> Result<u64, Error> {
             if at >= 2 * jobs.len() {
                 return;
             }
-            match job.work(shares, stop, &mut buffers) {
+            match job.work(shares, how, &mut buffers) {
                 Ok(Some(bytes)) => {
                     written.fetch_add(bytes, Ordering::Relaxed);
                 }
@@ -377,9 +394,14 @@ fn run(jobs: &[Job], shares: bool, stop: Stop<'_>) -> Result<u64, Error> {
             }
         }
     };
-    let available = thread::available_parallelism().map_or(1, usize::from);
+    let threads = match how.0 {
+        Pace::Full => thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(THREADS),
+        Pace::Gentle => 1,
+    };
     thread::scope(|scope| {
-        for _ in 1..available.min(THREADS) {
+        for _ in 1..threads {
             scope.spawn(worker);
         }
         worker();

@@ -12,6 +12,7 @@ use dormouse_snapshot::{Copy, Damage, Error as CopyError, Stop, shares_blocks};
 use dormouse_types::{Bytes, InstanceId};
 use tracing::{debug, warn};
 
+use super::calm::Calm;
 use super::instance::{ChangeLock, Instance, Running};
 use super::servers::{self, Note};
 use super::{Shared, blocking, files, key_error, tool};
@@ -63,6 +64,12 @@ pub(super) async fn copy(
         frozen: limit,
         is_tried: !beside,
     };
+    let awake = source.process();
+    let awake = awake.filter(|running| !running.is_frozen().unwrap_or(false));
+    let mut calm = match awake {
+        Some(running) => Calm::begin(&shared, from, running.endpoint()).await,
+        None => None,
+    };
     // each time that a freeze or a stop ends a copy beside the server, this one has it easy
     for _ in 0..ROUNDS {
         let how = (limit, options.check, &*quiesce);
@@ -70,7 +77,14 @@ pub(super) async fn copy(
         if let Some(copied) = stood {
             return Ok(copied);
         }
-        let beside = tool::copy(&shared, (from, to), &source, &disk, options).await;
+        let beside = tool::copy(
+            &shared,
+            (from, to),
+            &source,
+            &disk,
+            (options, calm.as_mut()),
+        )
+        .await;
         match beside {
             Ok(None) => {}
             Ok(Some(copied)) => return Ok(copied),
@@ -123,15 +137,15 @@ async fn still(
         let shares = shares_blocks(parent, beside);
         let mut copy = Copy::new(root, &unfinished, shares).map_err(|e| failed(from, limit, e))?;
         if !shares {
-            // with a server that runs, this copies anything
-            let mut pass = || {
-                copy.pass(&skips, Stop::default())
-                    .map_err(|e| failed(from, limit, e))
-            };
-            pass()?;
+            let failed = |e| failed(from, limit, e);
+            if runs {
+                copy.pass_gently(&skips).map_err(failed)?;
+            } else {
+                copy.pass(&skips, Stop::default()).map_err(failed)?;
+            }
             if runs && !is_tried {
                 let began = Instant::now();
-                pass()?;
+                copy.pass(&skips, Stop::default()).map_err(failed)?;
                 if began.elapsed() > limit * SLOWER {
                     return Ok(None);
                 }
@@ -167,7 +181,7 @@ async fn still(
             return Ok(Some(copied));
         }
         let again = move || {
-            copy.pass(&skips, Stop::default())
+            copy.pass_gently(&skips)
                 .map_err(|e| failed(from, limit, e))
                 .map(|_| copy)
         };

@@ -17,8 +17,7 @@ use std::time::SystemTime;
 use dormouse_driver::{Check, Copied, CopyOptions, Error};
 use dormouse_engine::admin::relay::{Stages, relay};
 use dormouse_engine::backup_tool::{BackupTool, Failure, NoBackupTool, failure, file_options};
-use dormouse_engine::config::log_size;
-use dormouse_engine::{Admin, AdminError, Installation, Layout, Owner, history};
+use dormouse_engine::{Installation, Layout, Owner, history};
 use dormouse_snapshot::{Copy, Stop};
 use dormouse_types::{Bytes, Endpoint, InstanceId};
 use rustix::process::Signal;
@@ -27,6 +26,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
+use super::calm::Calm;
 use super::copy::{failed, publish};
 use super::instance::{ChangeLock, Instance};
 use super::{Shared, blocking, files, key_error, logs};
@@ -86,7 +86,7 @@ pub(super) async fn copy(
     (from, to): (InstanceId, InstanceId),
     instance: &Instance,
     disk: &ChangeLock,
-    options: CopyOptions,
+    (options, calm): (CopyOptions, Option<&mut Calm>),
 ) -> Result<Option<Copied>, Error> {
     let source = shared.layout(from)?;
     let installation = shared.servers.of(from, &source)?.installation.clone();
@@ -116,7 +116,9 @@ pub(super) async fn copy(
     };
     blocking(disk, begin).await?;
     let stages = Arc::new(Stages::default());
-    let log = enlarge_log(&job, &endpoint).await;
+    if let Some(calm) = calm {
+        calm.enlarge_log(&job.source, LOG).await;
+    }
     let backup = {
         let accept = serve(&job, &endpoint, &stages)?;
         let run = job.run(job.backup(), Some(accept));
@@ -126,10 +128,6 @@ pub(super) async fn copy(
             () = &mut interrupted => None,
         }
     };
-    if let Some((admin, size)) = log {
-        // with a server that writes much this takes long
-        tokio::spawn(shrink_log(from, admin, size));
-    }
     let Some(backup) = backup else {
         return Ok(None);
     };
@@ -159,32 +157,6 @@ fn busy(id: InstanceId, options: CopyOptions, reason: String) -> Error {
         id,
         limit: options.frozen_at_most,
         reason,
-    }
-}
-
-/// Enlarges the server's redo log; returns a connection and the size that its configuration has. A server that does not do
-/// it has the log that it has.
-async fn enlarge_log(job: &Job, endpoint: &Endpoint) -> Option<(Admin, Bytes)> {
-    let text = fs::read_to_string(job.source.config()).ok()?;
-    let size = log_size(&text).filter(|size| *size < LOG)?;
-    let enlarge = async {
-        let mut admin = Admin::connect(endpoint, &job.shared.config.secret, job.from).await?;
-        if admin.redo_log().size().await? < LOG {
-            admin.redo_log().resize(LOG).await?;
-        }
-        Ok((admin, size))
-    };
-    let enlarged: Result<_, AdminError> = enlarge.await;
-    enlarged
-        .inspect_err(
-            |error| warn!(instance = %job.from, %error, "cannot enlarge the redo log for a copy"),
-        )
-        .ok()
-}
-
-async fn shrink_log(id: InstanceId, mut admin: Admin, size: Bytes) {
-    if let Err(error) = admin.redo_log().resize(size).await {
-        warn!(instance = %id, %error, "the redo log stays at {LOG} until the server's next start");
     }
 }
 

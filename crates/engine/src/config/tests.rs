@@ -50,6 +50,23 @@ fn a_server_listens_on_tcp_only_with_an_address() {
 }
 
 #[test]
+fn a_server_with_a_binary_log_has_a_long_redo_log() {
+    let options = [("innodb-log-file-size", "96M")];
+    let installation = Installation::for_tests(&options, Bytes::mib(16 << 10));
+    let layout = Layout::new("/d/7").unwrap();
+    let size = |history| {
+        let text = render(&installation, &layout, Units(2), None, None, history);
+        log_size(&text).unwrap()
+    };
+    assert_eq!(size(None), Bytes::mib(8));
+    let history = History {
+        base: "7-1000".to_owned(),
+        server: 7,
+    };
+    assert_eq!(size(Some(&history)), Bytes::mib(64));
+}
+
+#[test]
 fn paths_are_the_instances_own_and_may_hold_blanks() {
     let settings = rendered(&[]);
     assert_eq!(settings["datadir"], "\"/d/i 7/data\"");

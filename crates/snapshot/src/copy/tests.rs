@@ -94,6 +94,19 @@ fn each_pass_makes_the_copy_equal() {
 }
 
 #[test]
+fn a_gentle_pass_makes_the_copy_equal_as_well() {
+    let world = World::new();
+    world.write("ibdata1", &noise(10 << 20, 1));
+    world.write("app/t.ibd", &noise(5000, 2));
+    let mut copy = world.copy();
+    copy.pass_gently(&never).unwrap();
+    assert_eq!(content(&world.to()), content(&world.from()));
+    world.write("ibdata1", &noise(7 << 20, 3));
+    copy.pass_gently(&never).unwrap();
+    assert_eq!(content(&world.to()), content(&world.from()));
+}
+
+#[test]
 fn holes_stay_holes_and_what_is_skipped_is_not_copied() {
     let world = World::new();
     let file = create(&world.from().join("sparse")).unwrap();
