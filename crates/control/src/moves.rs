@@ -51,7 +51,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const NEAR: u64 = 1;
 
 /// A follower that gets what the primary has at a moment within this time has almost all. If the primary writes more than it
-/// applies, that is never so: the time grows, up to the longest that statements may wait for the rest.
+/// applies, that is never so: the time grows by as much in each second in which it comes no nearer, up to the longest that
+/// statements may wait for the rest.
 const ALMOST: Duration = Duration::from_millis(30);
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -240,8 +241,8 @@ impl Creator {
                 follower.id()
             ),
         };
-        let began = now();
         let mut connected = now();
+        let (mut nearest, mut since) = (u64::MAX, now());
         let mut source = database.view().incarnation();
         loop {
             let view = database.view();
@@ -266,8 +267,13 @@ impl Creator {
             } else if connected.elapsed() > APART {
                 return Err(failed(format!("it is not connected for {APART:?}")));
             }
-            let factor = u32::try_from(began.elapsed().as_secs() / 2 + 1).unwrap_or(u32::MAX);
-            let soon = ALMOST.saturating_mul(factor.saturating_pow(2)).min(LONGEST);
+            if let Some(behind) = progress.behind.filter(|behind| *behind < nearest) {
+                (nearest, since) = (behind, now());
+            }
+            let seconds = u32::try_from(since.elapsed().as_secs()).unwrap_or(u32::MAX);
+            let soon = ALMOST
+                .saturating_mul(seconds.saturating_add(1))
+                .min(LONGEST);
             let most = NEAR.max(soon.as_secs());
             let near = progress.behind.is_some_and(|behind| behind <= most);
             if progress.connected && near && self.has_within(database, follower, soon).await {

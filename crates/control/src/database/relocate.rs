@@ -233,22 +233,22 @@ async fn reseat(
     Ok(seat::sit(actor, instance))
 }
 
-/// Stops the instance that was the primary, and removes it, unless it is kept for a while.
+/// Removes the instance that was the primary; one that is kept for a while is stopped.
 async fn retire(actor: &mut Actor, mut former: Instance, candidate: &Candidate) {
     former.disconnect().await;
     let context = &actor.context;
     context.host.room.note(former.id(), None);
-    if former.run() != Run::Stopped
-        && let Err(error) = former.stop().await
-    {
-        warn!(instance = %former.id(), %error, "cannot stop the instance from which it moved");
-    }
+    let id = former.id();
     if candidate.kept_until > jiff::Timestamp::now() {
+        if former.run() != Run::Stopped
+            && let Err(error) = former.stop().await
+        {
+            warn!(instance = %id, %error, "cannot stop the instance from which it moved");
+        }
         return;
     }
-    let id = former.id();
-    let removed = former.remove().await;
-    if let Err(error) = removed {
+    // not stopped first: what it would write to the disk is removed with it
+    if let Err(error) = former.remove().await {
         warn!(instance = %id, %error, "the instance from which it moved is left to the next start");
         return;
     }

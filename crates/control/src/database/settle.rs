@@ -26,7 +26,7 @@ pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
             if let Err(unmet) = actor.start_server().await {
                 return not_serving(actor, unmet, began).await;
             }
-            unfence(actor).await;
+            go_on_as_usual(actor).await;
             let lost = globals::restore_missing(actor).await;
             actor.begin_intent();
             if let Err(error) = actor.write_intent().await {
@@ -51,14 +51,16 @@ pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
     Done::Again
 }
 
-/// Takes away what the switch of a move has done to the primary before a crash.
-async fn unfence(actor: &Actor) {
+/// Takes away what a move or a copy has set in the server before a crash of Dormouse.
+async fn go_on_as_usual(actor: &Actor) {
     let host = &actor.context.host;
-    let unfenced = within(host.deadlines.ask, async {
-        host.servers.unfence(&actor.instance.server()?).await
+    let usual = within(host.deadlines.ask, async {
+        let server = actor.instance.server()?;
+        host.servers.unfence(&server).await?;
+        host.servers.write_pages_as_usual(&server).await
     });
-    if let Err(error) = unfenced.await {
-        warn!(%error, "cannot see whether the server takes changes");
+    if let Err(error) = usual.await {
+        warn!(%error, "cannot see whether the server takes changes, and writes pages as usual");
     }
 }
 
