@@ -100,7 +100,15 @@ fn configuration(
     let units = Units(u16::try_from(
         2 * std::thread::available_parallelism()?.get(),
     )?);
-    let mut text = config::render(installation, layout, units, None, None, None);
+    let mut text = config::render(
+        installation,
+        layout,
+        units,
+        None,
+        None,
+        None,
+        config::REDO_LOG,
+    );
     // if an option is given twice, the last one counts
     text.push_str(&format!(
         "skip-networking=OFF\nbind-address={}\nport={}\ninnodb-buffer-pool-size={}\ninit-file=\"{}\"\n",

@@ -65,6 +65,8 @@ pub struct LocalConfig {
     pub uid_base: u32,
     /// How clients reach the servers.
     pub transport: Transport,
+    /// What a copy leaves free of a disk.
+    pub disk_reserve: Bytes,
     /// Timeout of a server's start, including recovery after a crash.
     pub start_patience: Duration,
     /// Timeout of a server's clean stop; then it is killed.
@@ -88,6 +90,7 @@ impl LocalConfig {
             sandbox: SandboxMode::Auto,
             uid_base: UID_BASE,
             transport: Transport::Unix,
+            disk_reserve: Bytes(0),
             start_patience: Duration::from_secs(120),
             stop_patience: Duration::from_secs(20),
         }

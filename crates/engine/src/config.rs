@@ -36,10 +36,14 @@ pub(crate) const FILES: [(&str, &str); 4] = [
     ("innodb-undo-tablespaces", "0"),
 ];
 
-/// Size of the redo log in [`FILES`]; of that of a server with a binary log: what it changes while its files are copied, for a
-/// replica or a move, need not be written into them; and the smallest difference between two sizes.
-const LOG_SIZE: u64 = 8 << 20;
-const LONG_LOG_SIZE: u64 = 64 << 20;
+/// Size of the redo log in [`FILES`].
+pub const REDO_LOG: Bytes = Bytes::mib(8);
+
+/// Size of the redo log of a server whose files are copied for replicas and moves: what it changes meanwhile need not be
+/// written into them.
+pub const LONG_REDO_LOG: Bytes = Bytes::mib(64);
+
+/// The smallest difference between two sizes.
 const LOG_BLOCK: u64 = 4096;
 
 /// Settings of every instance. Options that the server does not know are left out.
@@ -118,6 +122,7 @@ pub fn render(
     address: Option<SocketAddr>,
     encryption: Option<&encryption::Settings>,
     history: Option<&History>,
+    redo_log: Bytes,
 ) -> String {
     let mut text =
         String::from("# Written by dormouse at every start; changes are lost.\n[mariadbd]\n");
@@ -177,19 +182,15 @@ pub fn render(
             set("plugin-load-add", plugin);
         }
     }
-    let log_size = match history {
-        Some(_) => LONG_LOG_SIZE,
-        None => LOG_SIZE,
-    };
-    if log_size != LOG_SIZE {
-        set("innodb-log-file-size", &log_size.to_string());
+    if redo_log != REDO_LOG {
+        set("innodb-log-file-size", &redo_log.0.to_string());
     }
     if let Some(encryption) = encryption {
         for (name, value) in ENCRYPTED {
             set(name, value);
         }
         // a log of another size is written anew at the start, with the newest key
-        let size = log_size + LOG_BLOCK * u64::from(encryption.version / 2 % 2);
+        let size = redo_log.0 + LOG_BLOCK * u64::from(encryption.version / 2 % 2);
         set("innodb-log-file-size", &size.to_string());
     }
     if let Some(history) = history {

@@ -41,6 +41,7 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
     config::places::check(Some(&data_dir), &data_dirs)
         .map_err(|(message, hint)| ErrorBody::new("invalid", message).with_hint(hint))?;
     // runs programs and copies directories: takes about a second the first time
+    let disk_reserve = config.limits.disk_reserve.0;
     let opened = tokio::task::spawn_blocking(move || {
         let installation = Installation::probe(&search).map_err(|e| at_fault(&e))?;
         let mut more_servers = Vec::new();
@@ -60,6 +61,7 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
             more_roots: data_dirs,
             more_servers,
             broken_servers,
+            disk_reserve,
             ..LocalConfig::new(&data_dir, installation, secret.clone())
         };
         let driver = LocalDriver::new(local).map_err(|e| at_fault(&e))?;

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use super::calm::Calm;
 use super::instance::{ChangeLock, Instance, Running};
 use super::servers::{self, Note};
-use super::{Shared, blocking, files, key_error, tool};
+use super::{Shared, blocking, files, key_error, roots, tool};
 use crate::watchdog::Watchdog;
 
 /// Attempts to copy the rest while a server is frozen. Between them it runs, and what it wrote is copied.
@@ -70,32 +70,35 @@ pub(super) async fn copy(
         Some(running) => Calm::begin(&shared, from, running.endpoint()).await,
         None => None,
     };
+    let how = (limit, options, &*quiesce);
+    let made = make(&shared, (from, to), &source, &disk, how, calm.as_mut()).await;
+    if made.is_err() {
+        let unfinished = target.unfinished();
+        let clean =
+            move || files::if_there(fs::remove_dir_all(unfinished)).map_err(doing(from, to));
+        blocking(&disk, clean).await?;
+    }
+    made
+}
+
+/// Makes the copy. If that fails, what was made of it is left.
+async fn make(
+    shared: &Arc<Shared>,
+    (from, to): (InstanceId, InstanceId),
+    source: &Arc<Instance>,
+    disk: &ChangeLock,
+    (limit, options, quiesce): (Limit, CopyOptions, &dyn Quiesce),
+    mut calm: Option<&mut Calm>,
+) -> Result<Copied, Error> {
     // each time that a freeze or a stop ends a copy beside the server, this one has it easy
     for _ in 0..ROUNDS {
-        let how = (limit, options.check, &*quiesce);
-        let stood = still(&shared, (from, to), &source, &disk, how).await?;
-        if let Some(copied) = stood {
+        let how = (limit, options.check, quiesce);
+        if let Some(copied) = still(shared, (from, to), source, disk, how).await? {
             return Ok(copied);
         }
-        let beside = tool::copy(
-            &shared,
-            (from, to),
-            &source,
-            &disk,
-            (options, calm.as_mut()),
-        )
-        .await;
-        match beside {
-            Ok(None) => {}
-            Ok(Some(copied)) => return Ok(copied),
-            Err(error) => {
-                let unfinished = target.unfinished();
-                let clean = move || {
-                    files::if_there(fs::remove_dir_all(unfinished)).map_err(doing(from, to))
-                };
-                blocking(&disk, clean).await?;
-                return Err(error);
-            }
+        let how = (options, calm.as_deref_mut());
+        if let Some(copied) = tool::copy(shared, (from, to), source, disk, how).await? {
+            return Ok(copied);
         }
     }
     Err(Error::Busy {
@@ -128,6 +131,7 @@ async fn still(
     let process = source.process();
     let runs = process.is_some_and(|running| !running.is_frozen().unwrap_or(false));
     let (layout, target) = (shared.layout(from)?, shared.layout(to)?);
+    let reserve = shared.config.disk_reserve;
     let begin = move || {
         let unfinished = target.unfinished();
         let root = layout.root();
@@ -137,6 +141,7 @@ async fn still(
         let shares = shares_blocks(parent, beside);
         let mut copy = Copy::new(root, &unfinished, shares).map_err(|e| failed(from, limit, e))?;
         if !shares {
+            has_room(root, beside, reserve).map_err(doing(from, to))?;
             let failed = |e| failed(from, limit, e);
             if runs {
                 copy.pass_gently(&skips).map_err(failed)?;
@@ -191,6 +196,18 @@ async fn still(
         Some(damage) => Err(failed(from, limit, CopyError::Damaged(damage))),
         None => Ok(None),
     }
+}
+
+/// Refuses a copy of the directory `root` into `there` that the disk has no room for.
+fn has_room(root: &Path, there: &Path, reserve: Bytes) -> io::Result<()> {
+    let (size, free) = (Bytes(files::size(root)?), roots::disk(there)?.free);
+    if free.0 >= size.0.saturating_add(reserve.0) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "the disk of {} has {free} left; the copy takes {size}, and {reserve} are kept free (disk_reserve)",
+        there.display()
+    )))
 }
 
 /// Checks a complete copy; returns what is wrong with its first damaged file.

@@ -569,6 +569,7 @@ fn start_blocking(
             address,
             keys.as_ref().map(|keys| &keys.settings),
             history.as_ref(),
+            logs::redo_log(&layout, history.is_some(), shared.config.disk_reserve),
         );
         text.push_str(sandbox.settings());
         let key = dormouse_engine::tls::key_and_certificate().map_err(io::Error::other)?;

@@ -9,8 +9,12 @@ use std::path::Path;
 
 use dormouse_driver::{History, Log};
 use dormouse_engine::Layout;
+use dormouse_engine::config::{LONG_REDO_LOG, REDO_LOG};
 use dormouse_engine::history::{self, Wanted};
+use dormouse_types::Bytes;
 use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, open, openat};
+
+use super::roots::disk;
 
 /// What a start does, for the engine.
 pub(super) fn wanted(history: History) -> Wanted {
@@ -19,6 +23,20 @@ pub(super) fn wanted(history: History) -> Wanted {
         History::On => Wanted::On,
         History::Follow => Wanted::Follow,
         History::Replay => Wanted::Replay,
+    }
+}
+
+/// Size of a server's redo log from its next start on. A server with a binary log has a long one, if it has one already, or the disk
+/// has room for it.
+pub(super) fn redo_log(layout: &Layout, keeps_log: bool, reserve: Bytes) -> Bytes {
+    let present = fs::metadata(layout.data().join("ib_logfile0"));
+    let present = Bytes(present.map_or(0, |file| file.len()));
+    let free = disk(layout.root()).map_or(Bytes(0), |disk| disk.free);
+    // with as much again for the server's start, and for what it writes
+    let room = reserve.0.saturating_add(2 * LONG_REDO_LOG.0);
+    match keeps_log && (present >= LONG_REDO_LOG || free.0 >= room) {
+        true => LONG_REDO_LOG,
+        false => REDO_LOG,
     }
 }
 

@@ -386,7 +386,7 @@ fn setup(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> SetupError {
     move |source| SetupError::Io { doing, source }
 }
 
-fn disk(dir: &Path) -> io::Result<Disk> {
+pub(super) fn disk(dir: &Path) -> io::Result<Disk> {
     let disk = rustix::fs::statvfs(dir)?;
     // as df(1): what the file system reserves is neither used nor free
     let used = disk.f_blocks.saturating_sub(disk.f_bfree);

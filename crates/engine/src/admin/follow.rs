@@ -228,6 +228,20 @@ impl Follow<'_> {
             .map(drop)
     }
 
+    /// Keeps all of the server's log, or removes what is older than a minute whenever it begins another file.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn keep_log(&mut self, keeps: bool) -> Result<(), AdminError> {
+        let seconds = if keeps { 0 } else { 60 };
+        // from 11.4 on nothing is removed while nobody follows
+        self.run(&format!(
+            "SET GLOBAL binlog_expire_logs_seconds = {seconds} /*M!110401 , GLOBAL slave_connections_needed_for_purge = 0 */"
+        ))
+        .await
+        .map(drop)
+    }
+
     /// Ends a server's part: it takes no changes but Dormouse's from now on, and its events rest. Returns, when what has begun
     /// is done, what another server needs to take its place.
     ///

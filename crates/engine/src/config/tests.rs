@@ -12,7 +12,15 @@ fn rendered(options: &[(&str, &str)]) -> HashMap<String, String> {
 fn rendered_at(address: Option<SocketAddr>, options: &[(&str, &str)]) -> HashMap<String, String> {
     let installation = Installation::for_tests(options, Bytes::mib(16 << 10));
     let layout = Layout::new("/d/i 7").unwrap();
-    let text = render(&installation, &layout, Units(2), address, None, None);
+    let text = render(
+        &installation,
+        &layout,
+        Units(2),
+        address,
+        None,
+        None,
+        REDO_LOG,
+    );
     let mut lines = text.lines();
     assert!(lines.next().is_some_and(|line| line.starts_with('#')));
     assert_eq!(lines.next(), Some("[mariadbd]"));
@@ -50,20 +58,14 @@ fn a_server_listens_on_tcp_only_with_an_address() {
 }
 
 #[test]
-fn a_server_with_a_binary_log_has_a_long_redo_log() {
+fn the_size_of_the_redo_log_can_be_read_from_the_configuration() {
     let options = [("innodb-log-file-size", "96M")];
     let installation = Installation::for_tests(&options, Bytes::mib(16 << 10));
     let layout = Layout::new("/d/7").unwrap();
-    let size = |history| {
-        let text = render(&installation, &layout, Units(2), None, None, history);
-        log_size(&text).unwrap()
-    };
-    assert_eq!(size(None), Bytes::mib(8));
-    let history = History {
-        base: "7-1000".to_owned(),
-        server: 7,
-    };
-    assert_eq!(size(Some(&history)), Bytes::mib(64));
+    for size in [REDO_LOG, LONG_REDO_LOG] {
+        let text = render(&installation, &layout, Units(2), None, None, None, size);
+        assert_eq!(log_size(&text), Some(size));
+    }
 }
 
 #[test]

@@ -151,7 +151,15 @@ impl Drop for Server {
 fn spawn(installation: &Installation, layout: &Layout, secret: &Secret) -> Child {
     std::fs::write(
         layout.config(),
-        config::render(installation, layout, Units(1), None, None, None),
+        config::render(
+            installation,
+            layout,
+            Units(1),
+            None,
+            None,
+            None,
+            config::REDO_LOG,
+        ),
     )
     .unwrap();
     std::fs::write(layout.key(), tls::key_and_certificate().unwrap()).unwrap();
