@@ -22,6 +22,7 @@ use scene::{Scene, clock, reach, written};
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod encrypted;
 #[path = "history/scene.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod scene;
 
 /// Names of the files of a database's log, without the list of them.

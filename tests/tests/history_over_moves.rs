@@ -101,6 +101,30 @@ fn every_second_before_between_and_after_moves_of_an_encrypted_database_comes_ba
 }
 
 #[test]
+fn what_a_former_server_has_logged_is_archived_after_a_kill_of_dormouse_too() {
+    let mut story = Story::begin(false, "", &[]);
+    story.writes();
+    let there = story.scene.repository();
+    let away = there.with_extension("away");
+    std::fs::rename(&there, &away).unwrap();
+    for _ in 0..2 {
+        story.scene.run(&["move", "shop"]);
+        story.writes();
+    }
+    story.scene.dormouse.kill();
+    std::fs::rename(&away, &there).unwrap();
+    story.scene.dormouse.up();
+    story.client = story.scene.connect("shop", &story.who);
+    story.writes();
+    // with an archive of the present server's log it would have a gap, or end too early
+    process::until("the rest is archived", || {
+        story.scene.run(&["backup", "now", "shop"]);
+        story.ranges() == 1
+    });
+    story.comes_back();
+}
+
+#[test]
 fn every_second_before_and_after_a_move_asleep_comes_back() {
     let mut story = Story::begin(false, "", &[]);
     story.writes();

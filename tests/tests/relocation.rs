@@ -5,6 +5,7 @@
     reason = "a helper that fails fails its test"
 )]
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -295,6 +296,75 @@ fn an_open_transaction_goes_on_and_the_switch_waits_for_its_end() {
     let (moved, said) = moved.join().unwrap();
     assert!(moved, "{said}");
     assert_eq!(client.query("SELECT COUNT(*) FROM app.t").value(), "2");
+}
+
+#[test]
+fn a_database_leaves_a_disk_that_has_no_room_for_a_copy_of_it() {
+    const CONFIG: &str = "data_dirs = [\"{dir}/small\"]\n[places]\nshed = false\n[limits]\ndisk_reserve = \"1MiB\"\n\
+        [defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n";
+    let Some((_disk, mut dormouse)) = Dormouse::prepare_on_small_disks(CONFIG, &["small"], 110)
+    else {
+        return;
+    };
+    dormouse.up();
+    let small = dormouse.dir().join("small");
+    let who = dormouse.create("shop", &["--in", small.to_str().unwrap()]);
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("CREATE TABLE app.t (c LONGBLOB)").ok();
+    for _ in 0..20 {
+        client
+            .query("INSERT INTO app.t VALUES (REPEAT('x', 500000))")
+            .ok();
+    }
+    let junk = vec![1; (free(&small) - (30 << 20)) as usize];
+    std::fs::write(small.join("something-else"), junk).unwrap();
+
+    let before = free(&small);
+    let (made, told) = output_of(&mut dormouse.command(&["branch", "shop", "other"]));
+    assert!(!made && told.contains("disk_reserve"), "{told}");
+    let left = std::fs::read_dir(small.join("instances")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        left.iter()
+            .all(|name| !name.to_string_lossy().ends_with(".tmp")),
+        "{left:?}"
+    );
+    assert!(free(&small) + (4 << 20) > before);
+
+    let to = dormouse.data_dir();
+    let _ = dormouse.json(&["move", "shop", "--to", to.to_str().unwrap()]);
+    assert_eq!(client.query("SELECT COUNT(*) FROM app.t").value(), "20");
+}
+
+/// Bytes that are free on a disk.
+fn free(disk: &Path) -> u64 {
+    let mut df = std::process::Command::new("df");
+    df.args(["-B1", "--output=avail"]).arg(disk);
+    let said = String::from_utf8(df.output().unwrap().stdout).unwrap();
+    said.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_server_keeps_little_of_a_log_that_was_for_a_move_alone() {
+    let mut dormouse = awake();
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    let kept = "SELECT @@GLOBAL.log_bin, @@GLOBAL.binlog_expire_logs_seconds";
+    for _ in 0..2 {
+        moves(&dormouse);
+        assert_eq!(
+            client.query(kept).rows(),
+            [["1", "60"].map(|it| Some(it.to_owned()))]
+        );
+    }
+    dormouse.kill();
+    dormouse.up();
+    let mut client = dormouse.connect(&who);
+    assert_eq!(
+        client.query(kept).rows(),
+        [["1", "60"].map(|it| Some(it.to_owned()))]
+    );
 }
 
 #[test]

@@ -151,6 +151,15 @@ impl Catalog {
             .await
     }
 
+    /// The instances from which databases have moved, and which are kept longer than this, in the order in which they were left.
+    pub(crate) async fn kept(
+        &self,
+        until: Timestamp,
+    ) -> Result<Vec<(InstanceId, DatabaseName)>, Error> {
+        self.with_writer(move |writer| rows::kept(&writer.connection, until))
+            .await
+    }
+
     /// The databases that have moved to another instance since then.
     pub(crate) async fn moved_since(
         &self,

@@ -30,7 +30,7 @@ use progress::{Candidate, Files, Moving};
 pub(crate) mod check;
 pub(crate) mod counts;
 pub(crate) mod expiry;
-mod history;
+pub(crate) mod history;
 pub(crate) mod progress;
 
 /// How long pinned sessions, open transactions and running statements may put the switch off.
@@ -91,6 +91,7 @@ impl Creator {
         let work = async move {
             let moved = Box::pin(self.move_it(&order, &moving, &by)).await;
             order.database.end_move();
+            self.leave_log(&order.database).await;
             match &moved {
                 Ok(_) => self.context.moves.made(),
                 Err(error) => {
@@ -197,6 +198,20 @@ impl Creator {
         })
     }
 
+    /// Lets a server that keeps a log for the move alone keep little of it until its next start.
+    async fn leave_log(&self, database: &Database) {
+        if database.spec().keeps_log() || database.state() != State::Active {
+            return;
+        }
+        let host = &self.context.host;
+        let left = within(host.deadlines.ask, async {
+            host.servers.keep_log(&database.server()?, false).await
+        });
+        if let Err(error) = left.await {
+            warn!(database = %database.name, %error, "its server keeps the log of a move until its next start");
+        }
+    }
+
     /// Stops its server, and starts it again, with a log.
     async fn restart(
         &self,
@@ -233,7 +248,12 @@ impl Creator {
     }
 
     /// Waits until the follower has almost all; returns how long it may take for the rest.
-    async fn catch_up(&self, database: &Database, follower: &Follower) -> Result<Duration, Error> {
+    async fn catch_up(
+        &self,
+        database: &Database,
+        moving: &Moving,
+        follower: &Follower,
+    ) -> Result<Duration, Error> {
         let failed = |reason: String| Error::Machine {
             doing: format!("moving '{}'", database.name),
             reason: format!(
@@ -279,6 +299,10 @@ impl Creator {
             if progress.connected && near && self.has_within(database, follower, soon).await {
                 return Ok(soon);
             }
+            moving.waits_for(match progress.behind {
+                Some(behind) => format!("its copy, which is {behind} s behind"),
+                None => "its copy, which is not connected to its server".to_owned(),
+            });
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -318,7 +342,7 @@ impl Creator {
         let refused = loop {
             if let Some(Files::Following(follower)) = &files {
                 tokio::select! {
-                    caught_up = self.catch_up(database, follower) => match caught_up {
+                    caught_up = self.catch_up(database, moving, follower) => match caught_up {
                         Ok(rest) => moving.set_rest(rest * 2 + FIRST_ATTEMPT),
                         Err(error) => break error,
                     },

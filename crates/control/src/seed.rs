@@ -40,6 +40,15 @@ pub(crate) async fn seed(
     };
     let room = &creator.context.host.room;
     room.has_room(units, stay).map_err(no_room)?;
+    // it gets what is written from now on
+    let kept = within(creator.context.host.deadlines.ask, async {
+        let servers = &creator.context.host.servers;
+        servers.keep_log(&database.server()?, true).await
+    });
+    kept.await.map_err(|error| Error::Server {
+        database: database.name.clone(),
+        reason: error.to_string(),
+    })?;
     tell("copying its files");
     let copy = files_of(creator, database, place).await?;
     let units = match room.reserve_follower(copy.id, units, stay) {

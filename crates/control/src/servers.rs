@@ -158,6 +158,11 @@ pub trait Servers: Send + Sync + 'static {
         Ok(false)
     }
 
+    /// Keeps all of the server's log, or only the last of it.
+    async fn keep_log(&self, _server: &Server, _keeps: bool) -> Result<(), ServerError> {
+        Ok(())
+    }
+
     /// Has the server write changed pages, so that its stop is short; waits for that, at most for this time.
     async fn write_pages(&self, _server: &Server, _limit: Duration) -> Result<(), ServerError> {
         Ok(())

@@ -440,6 +440,7 @@ fn spawn_background(creator: &Creator, instances: Vec<InstanceId>) {
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
     creator.understudies.keep(tasks);
     tasks.spawn(moves::expiry::watch(creator.clone()));
+    tasks.spawn(moves::history::resume(creator.clone()));
     tasks.spawn(replicas::keep::watch(creator.clone()));
     let understudies = Arc::clone(&creator.understudies);
     let until = ends();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dormouse_testkit::dormouse::output_of;
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 
 pub(crate) struct Scene {
     pub(crate) dormouse: Dormouse,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Scene {
@@ -39,12 +40,14 @@ impl Scene {
             ));
         }
         let dormouse = Dormouse::start_with(&config);
-        let scene = Self {
-            dormouse,
-            _dir: dir,
-        };
+        let scene = Self { dormouse, dir };
         scene.run(&["backup", "init"]);
         scene
+    }
+
+    /// Where the backups are.
+    pub(crate) fn repository(&self) -> PathBuf {
+        self.dir.path().join("repository")
     }
 
     /// Runs a command.

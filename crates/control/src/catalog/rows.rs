@@ -160,6 +160,24 @@ pub(super) fn former(
         .collect()
 }
 
+/// The instances from which databases have moved, and which are kept longer than this, with the databases; the first to be left
+/// comes first.
+pub(super) fn kept(
+    connection: &Connection,
+    until: Timestamp,
+) -> rusqlite::Result<Vec<(InstanceId, DatabaseName)>> {
+    connection
+        .prepare_cached(
+            "SELECT id, database FROM instances WHERE role = ?1 AND kept_until > ?2 AND database IS NOT NULL \
+             ORDER BY kept_until, id",
+        )?
+        .query_map(
+            params![Role::Former.as_str(), until.as_millisecond()],
+            |row| Ok((row.get(0).map(InstanceId)?, parsed(row, 1)?)),
+        )?
+        .collect()
+}
+
 /// The databases that have moved to another instance since then.
 pub(super) fn moved_since(
     connection: &Connection,

@@ -57,7 +57,9 @@ async fn go_on_as_usual(actor: &Actor) {
     let usual = within(host.deadlines.ask, async {
         let server = actor.instance.server()?;
         host.servers.unfence(&server).await?;
-        host.servers.write_pages_as_usual(&server).await
+        host.servers.write_pages_as_usual(&server).await?;
+        // it may keep one for a move that has ended
+        host.servers.keep_log(&server, actor.keeps_log()).await
     });
     if let Err(error) = usual.await {
         warn!(%error, "cannot see whether the server takes changes, and writes pages as usual");

@@ -41,6 +41,25 @@ pub(super) fn keeps_one(creator: &Creator, database: &Database) -> bool {
     database.spec().history && creator.context.backups.vault().is_ok()
 }
 
+/// Goes on with what the end of Dormouse has interrupted: archives the rest of the logs of all former instances. They are removed
+/// when their time is over.
+pub(crate) async fn resume(creator: Creator) {
+    let kept = creator.context.catalog.kept(Timestamp::now()).await;
+    let kept = kept.unwrap_or_else(|error| {
+        warn!(%error, "cannot see from which instances databases have moved");
+        Vec::new()
+    });
+    for (former, name) in kept {
+        if let Some(database) = creator.context.registry.find(&name)
+            && keeps_one(&creator, &database)
+        {
+            let again = creator.clone();
+            let ends = async move { end(again, &database, former, KEPT).await };
+            creator.context.tasks.spawn(ends);
+        }
+    }
+}
+
 /// Archives the rest of the log of the instance from which it has moved, and then removes that, unless it is to be kept.
 pub(super) async fn end(creator: Creator, database: &Database, former: InstanceId, keep: Duration) {
     let until = Timestamp::now()
@@ -49,6 +68,7 @@ pub(super) async fn end(creator: Creator, database: &Database, former: InstanceI
     loop {
         match archive_of(&creator, database, former, When::Changed).await {
             Ok(_) => break,
+            Err(_) if creator.context.host.driver.directory(former).is_none() => return,
             Err(error) if Timestamp::now() < until => {
                 warn!(database = %database.name, instance = %former, %error, "the rest of its former log is not archived yet");
             }

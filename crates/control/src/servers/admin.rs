@@ -232,6 +232,11 @@ impl Servers for AdminServers {
         Ok(admin.query("SELECT @@GLOBAL.log_bin").await?.text(0, 0) == "1")
     }
 
+    async fn keep_log(&self, server: &Server, keeps: bool) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.follow().keep_log(keeps).await?)
+    }
+
     async fn write_pages(&self, server: &Server, limit: Duration) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(admin.dirty_pages().write(limit).await?)
