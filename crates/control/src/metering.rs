@@ -20,9 +20,8 @@ use crate::config::UsageKeep;
 use crate::database::Database;
 use crate::doors::Doors;
 use crate::meter::Seen;
-use crate::principal::Principal;
 use crate::registry::Registry;
-use crate::status::{EventKind, Spend};
+use crate::status::Spend;
 use crate::storage::Storage;
 use crate::tasks::Tasks;
 
@@ -180,16 +179,10 @@ impl Metering {
         database.meter().set_rung(now, rung);
         let view = database.view();
         let entry = Entry {
-            database: Some(database.name.clone()),
-            actor: Principal::Dormouse,
-            woken_by: None,
-            event: EventKind::Noted,
             from: Some(view.state),
             to: Some(view.state),
-            cause: Cause::Limit,
-            reason,
-            duration_ms: None,
             figures: view.figures(),
+            ..Entry::noted(&database.name, Cause::Limit, reason)
         };
         let changes = vec![
             Change::Meter(database.shared_meter()),

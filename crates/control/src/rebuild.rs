@@ -15,8 +15,6 @@ use crate::catalog::{
 };
 use crate::error::Error;
 use crate::instance::host::Host;
-use crate::principal::Principal;
-use crate::status::{EventKind, Figures};
 use crate::time::within;
 
 /// What a start found that the catalog does not know.
@@ -158,17 +156,12 @@ async fn row(host: &Host, id: InstanceId, manifest: &Manifest) -> DatabaseRow {
 
 fn changes(row: &DatabaseRow, manifest: &Manifest) -> Vec<Change> {
     let entry = Entry {
-        database: Some(row.name.clone()),
-        actor: Principal::Dormouse,
-        woken_by: None,
-        event: EventKind::Noted,
-        from: None,
         to: Some(row.state),
-        cause: Cause::StartUp,
-        reason: "the catalog did not know it; name and settings were read beside its files"
-            .to_owned(),
-        duration_ms: None,
-        figures: Figures::default(),
+        ..Entry::noted(
+            &row.name,
+            Cause::StartUp,
+            "the catalog did not know it; name and settings were read beside its files".to_owned(),
+        )
     };
     vec![
         Change::Instance {

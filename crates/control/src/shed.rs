@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dormouse_driver::Place;
 use dormouse_policy::Cause;
 use dormouse_policy::shed::{self, Disk, Movable, Seen};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, State};
+use dormouse_types::{Bytes, InstanceId, State};
 use jiff::SignedDuration;
 use tracing::{info, warn};
 
@@ -22,7 +22,6 @@ use crate::database::Database;
 use crate::error::Error;
 use crate::moves::MoveOrder;
 use crate::principal::Principal;
-use crate::status::{EventKind, Figures};
 use crate::time::now;
 
 /// How often the data roots are looked at.
@@ -191,7 +190,7 @@ impl Watcher {
     async fn make(&mut self, database: &Arc<Database>, to: &Path, reason: String) {
         info!(database = %database.name, to = %to.display(), reason, "a database moves away");
         let reason = format!("it moves to {}: {reason}", to.display());
-        let entry = entry(&database.name, reason);
+        let entry = Entry::noted(&database.name, Cause::Storage, reason);
         let noted = vec![Change::Ledger(Box::new(entry))];
         if let Err(error) = { &self.creator.context.catalog }
             .write(Durability::Soon, noted)
@@ -212,20 +211,5 @@ impl Watcher {
             warn!(database = %database.name, %error, "a database stays in a data directory that is nearly full");
             self.failed.insert(database.instance, now());
         }
-    }
-}
-
-fn entry(database: &DatabaseName, reason: String) -> Entry {
-    Entry {
-        database: Some(database.clone()),
-        actor: Principal::Dormouse,
-        woken_by: None,
-        event: EventKind::Noted,
-        from: None,
-        to: None,
-        cause: Cause::Storage,
-        reason,
-        duration_ms: None,
-        figures: Figures::default(),
     }
 }

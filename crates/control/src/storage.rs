@@ -30,9 +30,7 @@ use crate::database::Database;
 use crate::disk::{Disk, Looked};
 use crate::doors::Doors;
 use crate::instance::host::Host;
-use crate::principal::Principal;
 use crate::registry::Registry;
-use crate::status::EventKind;
 use crate::tasks::Tasks;
 use crate::time::{now, within};
 
@@ -320,15 +318,7 @@ impl Storage {
 
 fn noted(database: &Database, reason: String) -> Change {
     Change::Ledger(Box::new(Entry {
-        database: Some(database.name.clone()),
-        actor: Principal::Dormouse,
-        woken_by: None,
-        event: EventKind::Noted,
-        from: None,
-        to: None,
-        cause: Cause::Storage,
-        reason,
-        duration_ms: None,
         figures: database.view().figures(),
+        ..Entry::noted(&database.name, Cause::Storage, reason)
     }))
 }

@@ -170,6 +170,24 @@ pub(crate) struct Entry {
     pub(crate) figures: Figures,
 }
 
+impl Entry {
+    /// What Dormouse notes about a database, whose state stays.
+    pub(crate) fn noted(database: &DatabaseName, cause: Cause, reason: String) -> Self {
+        Self {
+            database: Some(database.clone()),
+            actor: Principal::Dormouse,
+            woken_by: None,
+            event: EventKind::Noted,
+            from: None,
+            to: None,
+            cause,
+            reason,
+            duration_ms: None,
+            figures: Figures::default(),
+        }
+    }
+}
+
 /// A change of the catalog; all changes of one write are in one transaction.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {

@@ -28,9 +28,8 @@ use crate::catalog::{Change, Durability, Entry};
 use crate::error::Error;
 use crate::instance::warming::Warmed;
 use crate::instance::{Instance, STARVED, Unmet};
-use crate::principal::Principal;
 use crate::servers::ServerError;
-use crate::status::{EventKind, Figures};
+use crate::status::Figures;
 use crate::time::{Late, millis, millis_since, now};
 
 /// Delay after an unexpected failure.
@@ -280,19 +279,16 @@ impl Actor {
         let (catalog, database) = (self.context.catalog.clone(), Arc::clone(&self.database));
         self.instance.warm_up(async move |warmed: Warmed| {
             let entry = Entry {
-                database: Some(database.name.clone()),
-                actor: Principal::Dormouse,
-                event: EventKind::Noted,
-                from: None,
-                to: None,
-                cause: Cause::Load,
-                reason: format!("its hot pages are back: {}", warmed.read),
                 duration_ms: Some(millis_since(warmed.began)),
-                woken_by: None,
                 figures: Figures {
                     hit_ratio_ppm: warmed.hit_ratio_ppm,
                     ..database.view().figures()
                 },
+                ..Entry::noted(
+                    &database.name,
+                    Cause::Load,
+                    format!("its hot pages are back: {}", warmed.read),
+                )
             };
             let change = vec![Change::Ledger(Box::new(entry))];
             if let Err(error) = catalog.write(Durability::Soon, change).await {

@@ -13,7 +13,6 @@ use crate::database::Database;
 use crate::error::Error;
 use crate::principal::Principal;
 use crate::servers::ServerError;
-use crate::status::EventKind;
 use crate::time::{Late, millis_since, now, within};
 
 impl Plane {
@@ -173,19 +172,13 @@ impl Plane {
         began: Option<Instant>,
     ) {
         let entry = Entry {
-            database: Some(database.name.clone()),
             actor: Principal::Client {
                 user: Some(user.into()),
                 database: database.name.clone(),
             },
-            woken_by: None,
-            event: EventKind::Noted,
-            from: None,
-            to: None,
-            cause: Cause::Demand,
-            reason: what,
             duration_ms: began.map(millis_since),
             figures: database.view().figures(),
+            ..Entry::noted(&database.name, Cause::Demand, what)
         };
         let change = vec![Change::Ledger(Box::new(entry))];
         if let Err(error) = self.context.catalog.write(Durability::Soon, change).await {

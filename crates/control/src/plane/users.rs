@@ -13,7 +13,6 @@ use crate::create::{password, stage2};
 use crate::database::Database;
 use crate::error::Error;
 use crate::servers::ServerError;
-use crate::status::EventKind;
 use crate::time::{Late, millis_since, now, within};
 
 /// A database may fall asleep between its wake and the change.
@@ -164,16 +163,14 @@ impl Plane {
             UserChange::Drop { user, host } => (user, host, "was dropped"),
         };
         let entry = Entry {
-            database: Some(database.name.clone()),
             actor: self.principal.clone(),
-            woken_by: None,
-            event: EventKind::Noted,
-            from: None,
-            to: None,
-            cause: Cause::Operator,
-            reason: format!("user '{user}'@'{host}' {done}"),
             duration_ms: Some(millis_since(began)),
             figures: database.view().figures(),
+            ..Entry::noted(
+                &database.name,
+                Cause::Operator,
+                format!("user '{user}'@'{host}' {done}"),
+            )
         };
         let change = vec![Change::Ledger(Box::new(entry))];
         if let Err(error) = self.context.catalog.write(Durability::Soon, change).await {
