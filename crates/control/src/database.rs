@@ -6,6 +6,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::time::Duration;
 
 use dormouse_policy::Spec;
 use dormouse_policy::lifecycle::Notes;
@@ -29,6 +30,7 @@ pub(crate) mod actor;
 mod busy;
 pub(crate) mod context;
 mod failover;
+mod flush;
 mod globals;
 mod habits;
 mod hours;
@@ -270,6 +272,15 @@ impl Database {
             let none = self.changes().write_owned().await;
             self.apart().get_or_insert_default().no_change = Some(none);
         }
+    }
+
+    /// Waits until nobody changes accounts or global variables; who begins to waits as long as the result is kept. `None` if a
+    /// change takes longer than the limit.
+    pub(crate) async fn without_changes(&self, limit: Duration) -> Option<impl Send + use<>> {
+        let changes = self.changes();
+        tokio::time::timeout(limit, changes.write_owned())
+            .await
+            .ok()
     }
 
     /// Accounts and global variables may be changed again.

@@ -13,7 +13,7 @@ use dormouse_policy::lifecycle::Order;
 use dormouse_policy::placement::Stay;
 use dormouse_types::{InstanceId, State};
 use jiff::{SignedDuration, Timestamp};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::catalog::{Change, Durability, Entry};
 use crate::create::{Creator, to_its_end};
@@ -35,9 +35,6 @@ pub(crate) mod progress;
 
 /// How long pinned sessions, open transactions and running statements may put the switch off.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// How long a server that is about to be restarted writes changed pages before that.
-const WRITING: Duration = Duration::from_secs(3);
 
 /// How long the door is shut at most for an attempt, and how much longer each time.
 const FIRST_ATTEMPT: Duration = Duration::from_millis(100);
@@ -221,17 +218,9 @@ impl Creator {
         by: &Principal,
     ) -> Result<(), Error> {
         moving.set_patience(attempts.patience);
-        // else statements wait until the stop has written them
-        let servers = &self.context.host.servers;
-        let written = async {
-            let server = database.server()?;
-            servers.write_pages(&server, WRITING).await
-        };
-        if let Err(error) = within(WRITING * 2, written).await {
-            debug!(%error, "changed pages are written by the server's stop");
-        }
         let parked = self.obey(database, Order::Park, by).await;
         if parked.is_err() {
+            let servers = &self.context.host.servers;
             let usual = async { servers.write_pages_as_usual(&database.server()?).await };
             if let Err(error) = within(self.context.host.deadlines.ask, usual).await {
                 warn!(%error, "the server writes changed pages at once until its next start");
@@ -299,10 +288,7 @@ impl Creator {
             if progress.connected && near && self.has_within(database, follower, soon).await {
                 return Ok(soon);
             }
-            moving.waits_for(match progress.behind {
-                Some(behind) => format!("its copy, which is {behind} s behind"),
-                None => "its copy, which is not connected to its server".to_owned(),
-            });
+            moving.waits_at_first_for("its copy, which has not all changes yet");
             tokio::time::sleep(LOOK).await;
         }
     }

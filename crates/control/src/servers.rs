@@ -163,9 +163,10 @@ pub trait Servers: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Has the server write changed pages, so that its stop is short; waits for that, at most for this time.
-    async fn write_pages(&self, _server: &Server, _limit: Duration) -> Result<(), ServerError> {
-        Ok(())
+    /// Has the server write changed pages, so that its stop is short; waits for that, at most for this time. Returns whether there
+    /// are few left.
+    async fn write_pages(&self, _server: &Server, _limit: Duration) -> Result<bool, ServerError> {
+        Ok(true)
     }
 
     /// Takes that back: the server does not stop.

@@ -9,7 +9,7 @@ use dormouse_types::{State, Veto, VetoReason};
 use tracing::{error, warn};
 
 use super::actor::{Actor, Done, Failure, Hitch, carries_through};
-use super::{hours, notes, rights};
+use super::{flush, hours, notes, rights};
 use crate::time::{now, within};
 
 /// Lets every session note its state, takes the notes, stops the server. Until the stop, a statement that arrives
@@ -29,8 +29,14 @@ pub(super) async fn park(actor: &mut Actor, act: Act) -> Done {
             .await;
         return Done::Refused(vec![reason]);
     }
-    if from == State::Active && !actor.shut(&act).await {
-        return actor.in_use().await;
+    if from == State::Active {
+        let shut = match actor.database.moving().is_some() {
+            true => flush::shut_when_written(actor, &act).await,
+            false => actor.shut(&act).await,
+        };
+        if !shut {
+            return actor.in_use().await;
+        }
     }
     actor.carries_through = carries_through(&act);
     actor.instance.clear_load();

@@ -95,6 +95,12 @@ impl Moving {
         stage.1 = Some(what);
     }
 
+    /// What it waits for, if it has not been put off for another reason.
+    pub(super) fn waits_at_first_for(&self, what: &str) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        stage.1.get_or_insert_with(|| what.to_owned());
+    }
+
     pub(crate) fn status(&self) -> MoveStatus {
         let (stage, waits_for) = self
             .stage

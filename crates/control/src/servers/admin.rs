@@ -237,7 +237,7 @@ impl Servers for AdminServers {
         Ok(admin.follow().keep_log(keeps).await?)
     }
 
-    async fn write_pages(&self, server: &Server, limit: Duration) -> Result<(), ServerError> {
+    async fn write_pages(&self, server: &Server, limit: Duration) -> Result<bool, ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(admin.dirty_pages().write(limit).await?)
     }

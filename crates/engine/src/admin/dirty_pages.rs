@@ -23,7 +23,7 @@ const COUNT: &str = "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'";
 const FEW: u64 = 100;
 
 /// Pause between two looks. If there are not fewer at [`LOOKS`] of them in turn, they grow.
-const LOOK: Duration = Duration::from_millis(25);
+const LOOK: Duration = Duration::from_millis(10);
 const LOOKS: u32 = 2;
 
 /// Pages of the buffer pool that were changed and are not on the disk. See [`Admin::dirty_pages`].
@@ -31,13 +31,13 @@ const LOOKS: u32 = 2;
 pub struct DirtyPages<'a>(pub(super) &'a mut Admin);
 
 impl DirtyPages<'_> {
-    /// Has the server write them as fast as it can from now on, and waits until there are few, but not longer than `limit`. While
-    /// statements fill the redo log faster than that, it writes only when the log is full, and half of them or more at once:
-    /// then the moment after that is as good as it gets.
+    /// Has the server write them as fast as it can from now on, and waits until there are few, or half as many as there were at
+    /// most and no longer fewer, but not longer than `limit`; returns whether there are few. While statements fill its redo
+    /// log, it writes only what the log asks for.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn write(&mut self, limit: Duration) -> Result<(), AdminError> {
+    pub async fn write(&mut self, limit: Duration) -> Result<bool, AdminError> {
         let until = Instant::now() + limit;
         let (mut most, mut least, mut looks) = (0, u64::MAX, 0);
         loop {
@@ -48,7 +48,7 @@ impl DirtyPages<'_> {
             (most, least) = (dirty.max(most), dirty.min(least));
             let halved = least <= most / 2 && looks >= LOOKS;
             if dirty <= FEW || halved || Instant::now() >= until {
-                return Ok(());
+                return Ok(dirty <= FEW);
             }
             tokio::time::sleep(LOOK).await;
         }
