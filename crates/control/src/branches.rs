@@ -4,6 +4,7 @@
 //! parent sleeps on if it slept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_driver::{Check, Copied, CopyOptions, Error as DriverError, Place, Quiesce};
@@ -194,6 +195,9 @@ fn adoption(order: &BranchOrder, spec: Arc<Spec>, copy: Copy) -> (Adoption, Bran
     (new, made)
 }
 
+/// How long a copy waits for changes of accounts that have begun.
+const CHANGING: Duration = Duration::from_secs(1);
+
 /// Lets the server of a database end what it writes before its files are copied.
 struct Quiet {
     database: Arc<Database>,
@@ -203,16 +207,18 @@ struct Quiet {
 #[async_trait]
 impl Quiesce for Quiet {
     async fn quiesce(&self) -> Box<dyn Send> {
+        // a `CREATE USER` would be in the copy's log, and not in its table, which has no part in the lock
+        let unchanged = self.database.without_changes(CHANGING).await;
         let host = &self.host;
         let quiet = within(host.deadlines.ask, async {
             host.servers.quiesce(&self.database.server()?).await
         });
         match quiet.await {
-            Ok(quiet) => quiet,
+            Ok(quiet) => Box::new((quiet, unchanged)),
             Err(error) => {
                 let database = &self.database.name;
                 warn!(%database, %error, "its server is copied as a crash would leave it");
-                Box::new(())
+                Box::new(unchanged)
             }
         }
     }
