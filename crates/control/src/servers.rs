@@ -169,6 +169,12 @@ pub trait Servers: Send + Sync + 'static {
         Ok(true)
     }
 
+    /// Takes away what a move or a copy had set when Dormouse ended; keeps all of its log, or only the last of it.
+    async fn go_on_as_usual(&self, server: &Server, keeps_log: bool) -> Result<(), ServerError> {
+        self.unfence(server).await?;
+        self.keep_log(server, keeps_log).await
+    }
+
     /// Takes that back: the server does not stop.
     async fn write_pages_as_usual(&self, _server: &Server) -> Result<(), ServerError> {
         Ok(())

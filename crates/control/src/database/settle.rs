@@ -55,11 +55,10 @@ pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
 async fn go_on_as_usual(actor: &Actor) {
     let host = &actor.context.host;
     let usual = within(host.deadlines.ask, async {
+        // it may keep a log for a move that has ended
+        let keeps_log = actor.keeps_log();
         let server = actor.instance.server()?;
-        host.servers.unfence(&server).await?;
-        host.servers.write_pages_as_usual(&server).await?;
-        // it may keep one for a move that has ended
-        host.servers.keep_log(&server, actor.keeps_log()).await
+        host.servers.go_on_as_usual(&server, keeps_log).await
     });
     if let Err(error) = usual.await {
         warn!(%error, "cannot see whether the server takes changes, and writes pages as usual");

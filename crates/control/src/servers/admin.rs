@@ -237,6 +237,13 @@ impl Servers for AdminServers {
         Ok(admin.follow().keep_log(keeps).await?)
     }
 
+    async fn go_on_as_usual(&self, server: &Server, keeps_log: bool) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        admin.follow().unfence().await?;
+        admin.dirty_pages().as_usual().await?;
+        Ok(admin.follow().keep_log(keeps_log).await?)
+    }
+
     async fn write_pages(&self, server: &Server, limit: Duration) -> Result<bool, ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(admin.dirty_pages().write(limit).await?)
